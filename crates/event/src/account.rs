@@ -26,10 +26,9 @@ impl AccountId {
         if text.len() != 12 {
             return None;
         }
-        text.iter().try_fold(0, |id, byte| {
-            byte.is_ascii_digit().then(|| id * 10 + u64::from(byte - b'0'))
-        })
-        .map(Self)
+        text.iter()
+            .try_fold(0, |id, byte| byte.is_ascii_digit().then(|| id * 10 + u64::from(byte - b'0')))
+            .map(Self)
     }
 }
 
@@ -73,7 +72,11 @@ mod tests {
     #[test]
     fn exactly_twelve_ascii_digits_are_an_account_id() {
         let check = |text: &str, valid: bool| {
-            assert_eq!(text.parse::<AccountId>().map(|id| id.to_string()).ok(), valid.then(|| text.to_owned()), "{text}");
+            assert_eq!(
+                text.parse::<AccountId>().map(|id| id.to_string()).ok(),
+                valid.then(|| text.to_owned()),
+                "{text}"
+            );
         };
         check("000000000042", true);
         check("999999999999", true);

@@ -32,7 +32,11 @@ impl FromStr for AgentName {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let first = text.bytes().next().is_some_and(plain);
         let rest = text.bytes().all(|byte| plain(byte) || b"._-".contains(&byte));
-        if first && rest && text.len() <= 64 { Ok(Self(text.to_owned())) } else { Err(InvalidAgentName) }
+        if first && rest && text.len() <= 64 {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidAgentName)
+        }
     }
 }
 
@@ -67,7 +71,9 @@ mod tests {
 
     #[test]
     fn a_name_is_safe_in_paths_certificates_and_terminals() {
-        let check = |text: &str, valid: bool| assert_eq!(text.parse::<AgentName>().is_ok(), valid, "{text}");
+        let check = |text: &str, valid: bool| {
+            assert_eq!(text.parse::<AgentName>().is_ok(), valid, "{text}")
+        };
         check("main", true);
         check("0.central_bucket-2", true);
         check(&"a".repeat(64), true);

@@ -1,12 +1,21 @@
 //! What an audit event is.
 //!
 //! Everything here is about bytes in memory: what a record is, how to find its
-//! members without building a tree, whose account it belongs to, when it was.
-//! Nothing here does I/O.
+//! members without building a tree, whose account it belongs to, when it was,
+//! and how what is no record travels. Nothing here does I/O.
+//!
+//! Layout: [`json`] finds values, [`record`] says what a record is,
+//! [`set_aside`] is the line for everything else, [`time`] reads times, and
+//! [`AccountId`], [`AgentName`] and [`Region`] are valid by being made.
 
 mod account;
 mod agent_name;
+pub mod base64;
+pub mod json;
+pub mod record;
 mod region;
+pub mod set_aside;
+pub mod time;
 
 pub use account::{AccountId, InvalidAccountId};
 pub use agent_name::{AgentName, InvalidAgentName};

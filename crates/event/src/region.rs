@@ -30,7 +30,11 @@ impl FromStr for Region {
         let plain = text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if plain && (2..=32).contains(&text.len()) { Ok(Self(text.into())) } else { Err(InvalidRegion) }
+        if plain && (2..=32).contains(&text.len()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidRegion)
+        }
     }
 }
 
@@ -52,7 +56,8 @@ mod tests {
 
     #[test]
     fn a_region_is_safe_in_a_path_and_the_set_is_open() {
-        let check = |text: &str, valid: bool| assert_eq!(text.parse::<Region>().is_ok(), valid, "{text}");
+        let check =
+            |text: &str, valid: bool| assert_eq!(text.parse::<Region>().is_ok(), valid, "{text}");
         check("eu-west-1", true);
         check("apiso-northsouth-3r", true);
         check("x", false);

@@ -1,0 +1,1 @@
+//! What the scanner accepts, against serde_json on the same bytes.
