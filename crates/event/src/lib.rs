@@ -10,7 +10,6 @@
 
 mod account;
 mod agent_name;
-pub mod base64;
 pub mod json;
 pub mod record;
 mod region;

@@ -14,7 +14,9 @@
 //!
 //! `part` is written first so that [`is_continuation`] need not parse.
 
-use crate::base64;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use crate::json::{members, string_contents, unescape};
 use crate::record::{RECORD_LIMIT_BYTES, SET_ASIDE_MEMBER};
 
@@ -132,7 +134,7 @@ impl SetAside {
         );
         if let Some(bytes) = &self.bytes {
             line.push_str(",\"bytes\":\"");
-            line.push_str(&base64::encode(bytes));
+            line.push_str(&BASE64.encode(bytes));
             line.push('"');
         }
         line.push_str("}}");
@@ -171,7 +173,7 @@ impl SetAside {
                 b"position" => found.position = number(value)?,
                 b"length" => found.length = number(value)?,
                 b"sha256" => found.sha256 = hex32(string_contents(value)?)?,
-                b"bytes" => found.bytes = Some(base64::decode(string_contents(value)?)?),
+                b"bytes" => found.bytes = Some(BASE64.decode(string_contents(value)?).ok()?),
                 // A later release may say more.
                 _ => {}
             }
