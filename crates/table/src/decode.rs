@@ -1,4 +1,8 @@
 //! Rows are read back from a Parquet file, one row group at a time.
+//!
+//! Whoever reads fetches bytes itself: first the end of the file, which holds
+//! the footer, then each row group's range. Nothing here does I/O, and never is
+//! more than one row group needed in memory.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,14 +10,18 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::DecodeResult;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader, RowGroupMetaData};
 
-/// A file's footer: where its row groups are.
+/// A good first guess at how many of a file's last bytes hold its footer.
+pub const FOOTER_GUESS_BYTES: u64 = 64 << 10;
+
+/// A file's footer: its columns, and where its row groups are.
 #[derive(Clone, Debug)]
 pub struct Footer {
-    metadata: Arc<ParquetMetaData>,
     reader: ArrowReaderMetadata,
 }
 
@@ -21,16 +29,20 @@ impl Footer {
     /// Reads the footer from the last bytes of a file.
     ///
     /// # Errors
-    /// `NeedMoreData(n)`: the last `n` bytes are needed; otherwise it is no Parquet file of ours.
-    pub fn parse(tail: &[u8], file_bytes: u64) -> Result<Self, ParquetError> {
-        let _ = (tail, file_bytes);
-        Err(ParquetError::General("not built yet".into()))
+    /// `ParquetError::NeedMoreData(n)`: the last `n` bytes are needed. Anything
+    /// else: it is no Parquet file.
+    pub fn parse(tail: Bytes, file_bytes: u64) -> Result<Self, ParquetError> {
+        let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
+        reader.try_parse_sized(&tail, file_bytes)?;
+        let metadata = Arc::new(reader.finish()?);
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        Ok(Self { reader: ArrowReaderMetadata::try_new(metadata, options)? })
     }
 
     /// The number of rows in the file.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        0
+        self.groups().iter().map(|group| group.num_rows().unsigned_abs()).sum()
     }
 
     /// The file's columns.
@@ -42,21 +54,52 @@ impl Footer {
     /// Each row group's byte range in the file.
     #[must_use]
     pub fn row_groups(&self) -> Vec<Range<u64>> {
-        let _ = &self.metadata;
-        Vec::new()
+        self.groups().iter().map(range_of).collect()
     }
 
     /// Reads row group `index`, whose byte range holds `bytes`, in batches.
     ///
     /// # Errors
-    /// The bytes are not that row group's.
+    /// There is no such row group, or the bytes are not its own.
     pub fn read(
         &self,
         index: usize,
         bytes: Bytes,
         batch_rows: usize,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>> + use<>, ParquetError> {
-        let _ = (index, bytes, batch_rows);
-        Ok(std::iter::empty())
+        let group = self.groups().get(index).ok_or_else(|| {
+            ParquetError::General(format!(
+                "the file has {} row groups, not {index}",
+                self.groups().len()
+            ))
+        })?;
+        let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(self.reader.clone())
+            .with_row_groups(vec![index])
+            .with_batch_size(batch_rows)
+            .build()?;
+        decoder.push_range(range_of(group), bytes)?;
+        let batches = match decoder.try_next_reader()? {
+            DecodeResult::Data(reader) => Some(reader),
+            DecodeResult::Finished => None,
+            DecodeResult::NeedsData(ranges) => {
+                return Err(ParquetError::General(format!(
+                    "row group {index} has columns outside its own bytes, at {ranges:?}"
+                )));
+            }
+        };
+        Ok(batches.into_iter().flatten().map(|batch| batch.map_err(ParquetError::from)))
     }
+
+    fn groups(&self) -> &[RowGroupMetaData] {
+        self.reader.metadata().row_groups()
+    }
+}
+
+/// From the first byte of its first column to the last byte of its last one.
+fn range_of(group: &RowGroupMetaData) -> Range<u64> {
+    let columns = group.columns().iter().map(|column| {
+        let (start, length) = column.byte_range();
+        start..start + length
+    });
+    columns.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end)).unwrap_or(0..0)
 }

@@ -63,6 +63,9 @@ const fn object(key: &'static str, column: &'static str, members: &'static [Memb
     Member { key, column, shape: Shape::Struct(members) }
 }
 
+/// No object has more members with columns than this.
+pub(crate) const MEMBERS_MAX: usize = 40;
+
 /// A record: every field of the record contract, in the order of the columns.
 pub(crate) const RECORD: &[Member] = &[
     text("eventVersion", "eventversion"),
@@ -108,7 +111,45 @@ pub(crate) const RECORD: &[Member] = &[
     json("eventData", "eventdata"),
 ];
 
-const USER_IDENTITY: &[Member] = &[
+/// A member of `RECORD` that decides something beside its own column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemberOf(usize);
+
+impl MemberOf {
+    pub(crate) const EVENT_VERSION: Self = Self::named("eventVersion");
+    pub(crate) const USER_IDENTITY: Self = Self::named("userIdentity");
+    pub(crate) const EVENT_TIME: Self = Self::named("eventTime");
+    pub(crate) const EVENT_SOURCE: Self = Self::named("eventSource");
+    pub(crate) const EVENT_NAME: Self = Self::named("eventName");
+    pub(crate) const AWS_REGION: Self = Self::named("awsRegion");
+    pub(crate) const RECIPIENT_ACCOUNT_ID: Self = Self::named("recipientAccountId");
+
+    pub(crate) const fn index(self) -> usize {
+        self.0
+    }
+
+    /// Looked up while compiling: a name that is not there does not compile.
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    const fn named(name: &str) -> Self {
+        let mut index = 0;
+        while !same(RECORD[index].key, name) {
+            index += 1;
+        }
+        Self(index)
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
+}
+
+pub(crate) const USER_IDENTITY: &[Member] = &[
     text("type", "type"),
     text("principalId", "principalid"),
     text("arn", "arn"),
@@ -198,7 +239,8 @@ pub const PARTITION_KEYS: [&str; 3] = ["account", "region", "date"];
 /// The schema of a partition file.
 #[must_use]
 pub fn schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::new(partition_fields())));
+    static SCHEMA: LazyLock<SchemaRef> =
+        LazyLock::new(|| Arc::new(Schema::new(partition_fields())));
     Arc::clone(&SCHEMA)
 }
 
@@ -238,9 +280,11 @@ pub(crate) fn data_type(shape: &Shape) -> DataType {
         Shape::Boolean => DataType::Boolean,
         Shape::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         Shape::Struct(members) => DataType::Struct(struct_fields(members)),
-        Shape::List(members) => {
-            DataType::List(Arc::new(Field::new("element", DataType::Struct(struct_fields(members)), true)))
-        }
+        Shape::List(members) => DataType::List(Arc::new(Field::new(
+            "element",
+            DataType::Struct(struct_fields(members)),
+            true,
+        ))),
     }
 }
 

@@ -1,0 +1,285 @@
+//! The columns of a batch in the making, and how a JSON value enters one.
+//!
+//! A value that its column cannot hold is noted and the column holds what fits
+//! of it, or null. Every member gets exactly one value for each row.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, ListArray, StringBuilder, StructArray, TimestampMicrosecondBuilder,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Field};
+use event::json::{Members, elements, string_contents, unescape};
+use event::time;
+
+use super::notes::Notes;
+use super::object::Found;
+use crate::schema::{Member, Shape, data_type, struct_fields};
+
+/// Times outside the years 1 to 9999 are no times to many readers.
+const TIME_MICROS_MIN: i64 = -62_135_596_800_000_000;
+const TIME_MICROS_MAX: i64 = 253_402_300_799_999_999;
+
+/// One column in the making.
+#[derive(Debug)]
+pub(super) enum Column {
+    Text(StringBuilder),
+    Json(StringBuilder),
+    Boolean(BooleanBuilder),
+    Time(TimestampMicrosecondBuilder),
+    Struct(StructColumn),
+    List(ListColumn),
+}
+
+/// Objects with these members.
+#[derive(Debug)]
+pub(super) struct StructColumn {
+    members: &'static [Member],
+    columns: Vec<Column>,
+    valid: Vec<bool>,
+}
+
+/// Arrays of such objects.
+#[derive(Debug)]
+pub(super) struct ListColumn {
+    elements: StructColumn,
+    ends: Vec<i32>,
+    valid: Vec<bool>,
+}
+
+impl Column {
+    pub(super) fn new(shape: &Shape) -> Self {
+        match shape {
+            Shape::Text => Self::Text(StringBuilder::new()),
+            Shape::Json => Self::Json(StringBuilder::new()),
+            Shape::Boolean => Self::Boolean(BooleanBuilder::new()),
+            Shape::Time => Self::Time(
+                TimestampMicrosecondBuilder::new().with_data_type(data_type(&Shape::Time)),
+            ),
+            Shape::Struct(members) => Self::Struct(StructColumn::new(members)),
+            Shape::List(members) => Self::List(ListColumn {
+                elements: StructColumn::new(members),
+                ends: Vec::new(),
+                valid: Vec::new(),
+            }),
+        }
+    }
+
+    pub(super) fn append_null(&mut self) {
+        match self {
+            Self::Text(builder) | Self::Json(builder) => builder.append_null(),
+            Self::Boolean(builder) => builder.append_null(),
+            Self::Time(builder) => builder.append_null(),
+            Self::Struct(column) => column.append_null(),
+            Self::List(column) => column.end(false),
+        }
+    }
+
+    /// Appends member `key`, whose value is `raw` and not `null`.
+    fn append(&mut self, key: &str, raw: &[u8], notes: &mut Notes) {
+        let fits = match self {
+            Self::Text(builder) => append_text(builder, raw),
+            Self::Json(builder) => append_json(builder, raw),
+            Self::Boolean(builder) => append_boolean(builder, raw),
+            Self::Time(builder) => append_time(builder, raw),
+            Self::Struct(column) => match Members::starting(raw, 0) {
+                Ok(members) => {
+                    let entered = notes.enter(key);
+                    column.append(members, notes);
+                    notes.leave(entered);
+                    true
+                }
+                Err(_) => {
+                    column.append_null();
+                    false
+                }
+            },
+            Self::List(column) => column.append(raw, notes),
+        };
+        if !fits {
+            notes.unmapped(key.as_bytes(), raw);
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Text(builder) | Self::Json(builder) => Arc::new(builder.finish()),
+            Self::Boolean(builder) => Arc::new(builder.finish()),
+            Self::Time(builder) => Arc::new(builder.finish()),
+            Self::Struct(column) => Arc::new(column.finish()),
+            Self::List(column) => Arc::new(column.finish()),
+        }
+    }
+}
+
+/// Appends the members of one object to their columns, and notes the others.
+pub(super) fn append_members(
+    members: &'static [Member],
+    columns: &mut [Column],
+    found: &Found<'_>,
+    notes: &mut Notes,
+) {
+    for (index, (member, column)) in members.iter().zip(columns).enumerate() {
+        match found.value(index) {
+            None => column.append_null(),
+            Some(raw) if found.is_repeated(index) => {
+                // All of its values are among the others.
+                let mark = notes.mark();
+                append_value(member.key, column, raw, notes);
+                notes.forget(mark);
+            }
+            Some(raw) => append_value(member.key, column, raw, notes),
+        }
+    }
+    for (key, value) in &found.others {
+        notes.unmapped(key, value);
+    }
+}
+
+#[inline]
+fn append_value(key: &str, column: &mut Column, raw: &[u8], notes: &mut Notes) {
+    if raw == b"null" {
+        column.append_null();
+        notes.null(key);
+    } else {
+        column.append(key, raw, notes);
+    }
+}
+
+impl StructColumn {
+    pub(super) fn new(members: &'static [Member]) -> Self {
+        let columns = members.iter().map(|member| Column::new(&member.shape)).collect();
+        Self { members, columns, valid: Vec::new() }
+    }
+
+    fn append(&mut self, walk: Members<'_>, notes: &mut Notes) {
+        match Found::scan(self.members, walk) {
+            Ok((found, _)) => {
+                append_members(self.members, &mut self.columns, &found, notes);
+                self.valid.push(true);
+            }
+            // The record was scanned whole before, so there is no such object.
+            Err(_) => self.append_null(),
+        }
+    }
+
+    fn append_null(&mut self) {
+        for column in &mut self.columns {
+            column.append_null();
+        }
+        self.valid.push(false);
+    }
+
+    fn finish(&mut self) -> StructArray {
+        let columns = self.columns.iter_mut().map(Column::finish).collect();
+        let valid = NullBuffer::from_iter(self.valid.drain(..));
+        StructArray::new(struct_fields(self.members), columns, Some(valid))
+    }
+}
+
+impl ListColumn {
+    /// Appends an array of objects; whether it fits whole.
+    fn append(&mut self, raw: &[u8], notes: &mut Notes) -> bool {
+        let Ok(values) = elements(raw) else {
+            self.end(false);
+            return false;
+        };
+        let mark = notes.mark();
+        let mut fits = true;
+        for value in values.map_while(Result::ok) {
+            match Members::starting(value, 0) {
+                Ok(members) => self.elements.append(members, notes),
+                Err(_) => {
+                    self.elements.append_null();
+                    fits = false;
+                }
+            }
+        }
+        self.end(true);
+        // `unmapped` has no place for a part of an element: the array goes there whole.
+        let noted = notes.forget(mark);
+        fits && !noted
+    }
+
+    fn end(&mut self, valid: bool) {
+        let end = i32::try_from(self.elements.valid.len());
+        self.ends.push(end.expect("a batch has fewer elements than bytes, and those fit 31 bits"));
+        self.valid.push(valid);
+    }
+
+    fn finish(&mut self) -> ListArray {
+        let offsets = std::iter::once(0).chain(self.ends.drain(..)).collect::<Vec<_>>();
+        let elements = self.elements.finish();
+        let field =
+            Field::new("element", DataType::Struct(struct_fields(self.elements.members)), true);
+        let valid = NullBuffer::from_iter(self.valid.drain(..));
+        ListArray::new(
+            Arc::new(field),
+            OffsetBuffer::new(offsets.into()),
+            Arc::new(elements),
+            Some(valid),
+        )
+    }
+}
+
+#[inline]
+fn append_text(builder: &mut StringBuilder, raw: &[u8]) -> bool {
+    let Some(contents) = string_contents(raw) else {
+        builder.append_null();
+        return false;
+    };
+    // Half a surrogate pair is JSON but no text.
+    match unescape(contents) {
+        Ok(text) => builder.append_value(text),
+        Err(_) => {
+            builder.append_null();
+            return false;
+        }
+    }
+    true
+}
+
+#[inline]
+fn append_json(builder: &mut StringBuilder, raw: &[u8]) -> bool {
+    match std::str::from_utf8(raw) {
+        Ok(text) => builder.append_value(text),
+        Err(_) => builder.append_null(),
+    }
+    true
+}
+
+fn append_boolean(builder: &mut BooleanBuilder, raw: &[u8]) -> bool {
+    match raw {
+        b"true" => builder.append_value(true),
+        b"false" => builder.append_value(false),
+        b"\"true\"" => {
+            builder.append_value(true);
+            return false;
+        }
+        b"\"false\"" => {
+            builder.append_value(false);
+            return false;
+        }
+        _ => {
+            builder.append_null();
+            return false;
+        }
+    }
+    true
+}
+
+/// Fits only what is written as the column is written back.
+fn append_time(builder: &mut TimestampMicrosecondBuilder, raw: &[u8]) -> bool {
+    let micros = time_of(raw);
+    builder.append_option(micros);
+    micros.is_some()
+        && matches!(raw, [b'"', .., b'Z', b'"'] if raw.len() == 22 && raw.get(11) == Some(&b'T'))
+}
+
+/// The time that a JSON value is, if it is one that the column can hold.
+pub(super) fn time_of(raw: &[u8]) -> Option<i64> {
+    let text = unescape(string_contents(raw)?).ok()?;
+    time::parse(text.as_bytes())
+        .filter(|micros| (TIME_MICROS_MIN..=TIME_MICROS_MAX).contains(micros))
+}
