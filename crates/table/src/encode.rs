@@ -1,16 +1,50 @@
 //! Rows become one Parquet file.
+//!
+//! How a column is written depends on the file's first rows, which is why they
+//! are held back: most files are small, and most columns of a small file hold
+//! next to nothing. Compressing those costs more than all the rest, because the
+//! compressor sets up its tables anew for every column; so a column is
+//! compressed only where it has bytes worth it (`settings`).
+//!
+//! Files hold no Arrow schema: ten kilobytes in each, and the Parquet schema
+//! says the same.
 
-use arrow::array::RecordBatch;
+mod settings;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{max, min};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
 
-/// What a file is for; it decides the schema and how the file is cut.
+use crate::schema::{fresh_schema, schema};
+
+/// So many rows are held back until the file's settings are chosen.
+const HELD_ROWS_MAX: usize = 4_096;
+/// And so many bytes.
+const HELD_BYTES_MAX: usize = 8 << 20;
+
+/// What a file is for; it decides the columns and how the file is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A data file of one partition: large row groups, no partition keys.
     Partition,
-    /// Rows of many partitions, to be settled: small row groups, keys as columns.
+    /// Rows of many partitions, to be settled: small row groups and pages, so
+    /// that many such files can be merged at once; keys as columns.
     Fresh,
+}
+
+impl Kind {
+    /// The file's columns.
+    #[must_use]
+    pub fn schema(self) -> SchemaRef {
+        match self {
+            Self::Partition => schema(),
+            Self::Fresh => fresh_schema(),
+        }
+    }
 }
 
 /// A whole Parquet file.
@@ -28,35 +62,107 @@ pub struct Encoded {
 #[derive(Debug)]
 pub struct FileWriter {
     kind: Kind,
+    rows: usize,
+    eventtime: Option<(i64, i64)>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The file's first rows, and the bytes they take.
+    Held(Vec<RecordBatch>, usize),
+    Writing(Box<ArrowWriter<Vec<u8>>>),
 }
 
 impl FileWriter {
     /// A file without rows.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { kind }
+        Self { kind, rows: 0, eventtime: None, stage: Stage::Held(Vec::new(), 0) }
     }
 
     /// Adds rows: a partition file's columns, or a fresh file's.
     ///
     /// # Errors
-    /// The batch has other columns than the file.
+    /// The batch has other columns than the file, or one could not be encoded.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
-        let _ = (batch, self.kind);
+        if batch.schema_ref().fields() != self.kind.schema().fields() {
+            return Err(ParquetError::General("the rows have other columns than the file".into()));
+        }
+        self.rows += batch.num_rows();
+        self.eventtime = widened(self.eventtime, batch);
+        match &mut self.stage {
+            Stage::Writing(writer) => writer.write(batch)?,
+            Stage::Held(held, bytes) => {
+                held.push(batch.clone());
+                *bytes += settings::batch_bytes(batch);
+                if self.rows >= HELD_ROWS_MAX || *bytes >= HELD_BYTES_MAX {
+                    let held = std::mem::take(held);
+                    self.stage = Stage::Writing(self.start(&held, false)?);
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// The number of rows so far.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows as u64
     }
 
     /// About how many bytes of memory the file takes now.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        0
+        match &self.stage {
+            Stage::Held(_, bytes) => *bytes,
+            Stage::Writing(writer) => writer.bytes_written() + writer.memory_size(),
+        }
     }
 
     /// Ends the file.
     ///
     /// # Errors
     /// A column could not be encoded.
-    pub fn close(self) -> Result<Encoded, ParquetError> {
-        Ok(Encoded { bytes: Bytes::new(), rows: 0, eventtime: None })
+    pub fn close(mut self) -> Result<Encoded, ParquetError> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Held(Vec::new(), 0));
+        let writer = match stage {
+            Stage::Writing(writer) => writer,
+            Stage::Held(held, _) => self.start(&held, true)?,
+        };
+        Ok(Encoded {
+            bytes: writer.into_inner()?.into(),
+            rows: self.rows as u64,
+            eventtime: self.eventtime,
+        })
+    }
+
+    /// Begins the file with the rows held back; `whole`: they are all it has.
+    fn start(
+        &self,
+        held: &[RecordBatch],
+        whole: bool,
+    ) -> Result<Box<ArrowWriter<Vec<u8>>>, ParquetError> {
+        let options = ArrowWriterOptions::new()
+            .with_properties(settings::choose(self.kind, held, whole))
+            .with_skip_arrow_metadata(true);
+        let mut writer =
+            ArrowWriter::try_new_with_options(Vec::new(), self.kind.schema(), options)?;
+        for batch in held {
+            writer.write(batch)?;
+        }
+        Ok(Box::new(writer))
     }
 }
+
+fn widened(so_far: Option<(i64, i64)>, batch: &RecordBatch) -> Option<(i64, i64)> {
+    let times = batch.column_by_name("eventtime")?.as_primitive_opt::<TimestampMicrosecondType>();
+    let found = times.and_then(|times| Some((min(times)?, max(times)?)));
+    match (so_far, found) {
+        (Some((least, greatest)), Some((min, max))) => Some((least.min(min), greatest.max(max))),
+        (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

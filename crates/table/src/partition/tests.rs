@@ -91,14 +91,14 @@ fn a_date_lies_between_the_oldest_and_the_day_after_the_commit() {
 
 #[test]
 fn regions_are_open_but_an_account_shows_at_most_64() {
-    let region = |claim| Claims { region: claim, ..claims() };
     let unknown = "111111111111/unknown/2026-11-20";
     for claim in [text("../../etc"), text("EU"), Claim::Absent, Claim::Other] {
-        check(&region(claim), None, unknown, Some("region_unknown"));
+        check(&Claims { region: claim, ..claims() }, None, unknown, Some("region_unknown"));
     }
     let mut regions = Regions::default();
     let mut shown = |name: &str| {
-        let placed = place(&region(text(name)), &source(None), &mut regions).expect("covered");
+        let shown = Claims { region: text(name), ..claims() };
+        let placed = place(&shown, &source(None), &mut regions).expect("covered");
         (placed.0.region.to_string(), placed.1.text())
     };
     for number in 0..REGIONS_PER_ACCOUNT_MAX {
@@ -112,7 +112,7 @@ fn regions_are_open_but_an_account_shows_at_most_64() {
 #[test]
 fn regions_grow_by_what_a_pass_has_added() {
     let mut regions = Regions::default();
-    let mut admit = |regions: &mut Regions, name| {
+    let admit = |regions: &mut Regions, name| {
         regions.admit(OWN, &text(name), &mut Anomalies::default());
     };
     admit(&mut regions, "eu-west-1");

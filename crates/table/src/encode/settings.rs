@@ -1,0 +1,160 @@
+//! How each column of a file is written.
+//!
+//! - Columns whose values hardly repeat have no dictionary.
+//! - A column is compressed only where the file's first rows have bytes for it
+//!   that are worth a compressor: `COMPRESS_BYTES_MIN`.
+//! - Bloom filters stand on what a single thing is looked up by.
+//! - Page statistics are written only where a column can have several pages.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Fields};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
+
+use super::Kind;
+
+/// Fewer bytes of new text than this in a column are not compressed.
+const COMPRESS_BYTES_MIN: usize = 4 << 10;
+
+/// Rows of a row group; the writer holds one in memory, encoded.
+const PARTITION_GROUP_ROWS: usize = 64 << 10;
+const FRESH_GROUP_ROWS: usize = 4 << 10;
+/// Encoded bytes of a row group, should its records be huge.
+const GROUP_BYTES_MAX: usize = 32 << 20;
+/// Rows of a page.
+const PARTITION_PAGE_ROWS: usize = 20_000;
+const FRESH_PAGE_ROWS: usize = 512;
+
+/// Share of wrong "maybe" answers of a Bloom filter.
+const BLOOM_WRONG: f64 = 0.01;
+
+/// Columns whose values hardly repeat.
+const PLAIN: [&str; 12] = [
+    "requestparameters",
+    "responseelements",
+    "additionaleventdata",
+    "requestid",
+    "eventid",
+    "serviceeventdetails",
+    "sharedeventid",
+    "insightdetails",
+    "aggregatedeventid",
+    "timewindow",
+    "summary",
+    "eventdata",
+];
+
+/// What is looked up by a single value.
+const LOOKED_UP: [&str; 5] = [
+    "eventid",
+    "sourceipaddress",
+    "useridentity.arn",
+    "useridentity.accesskeyid",
+    "resources.list.element.arn",
+];
+
+/// Chooses the settings of a file from its first rows; `whole`: it has no others.
+pub(super) fn choose(kind: Kind, first: &[RecordBatch], whole: bool) -> WriterProperties {
+    let rows: usize = first.iter().map(RecordBatch::num_rows).sum();
+    let (group_rows, page_rows) = match kind {
+        Kind::Partition => (PARTITION_GROUP_ROWS, PARTITION_PAGE_ROWS),
+        Kind::Fresh => (FRESH_GROUP_ROWS, FRESH_PAGE_ROWS),
+    };
+    let may_have_pages = kind == Kind::Partition && !(whole && rows <= page_rows);
+    let statistics =
+        if may_have_pages { EnabledStatistics::Page } else { EnabledStatistics::Chunk };
+    let mut builder = WriterProperties::builder()
+        .set_created_by(concat!("orgtrail ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_max_row_group_row_count(Some(group_rows))
+        .set_max_row_group_bytes(Some(GROUP_BYTES_MAX))
+        .set_data_page_row_count_limit(page_rows)
+        .set_statistics_enabled(statistics)
+        .set_offset_index_disabled(!may_have_pages)
+        .set_compression(Compression::UNCOMPRESSED);
+    let fields = kind.schema();
+    for (path, bytes) in new_bytes(fields.fields(), first) {
+        if bytes >= COMPRESS_BYTES_MIN {
+            builder = builder
+                .set_column_compression(column(&path), Compression::ZSTD(ZstdLevel::default()));
+        }
+    }
+    for name in PLAIN {
+        builder = builder
+            .set_column_dictionary_enabled(column(name), false)
+            .set_column_encoding(column(name), Encoding::DELTA_LENGTH_BYTE_ARRAY);
+    }
+    for name in ["eventtime", "orgtrail_record", "orgtrail_row"] {
+        builder = builder
+            .set_column_dictionary_enabled(column(name), false)
+            .set_column_encoding(column(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    if kind == Kind::Partition {
+        let distinct_max = if whole { rows.max(1) } else { group_rows };
+        builder = with_bloom_filters(builder, distinct_max);
+    }
+    builder.build()
+}
+
+fn with_bloom_filters(
+    mut builder: WriterPropertiesBuilder,
+    distinct_max: usize,
+) -> WriterPropertiesBuilder {
+    for name in LOOKED_UP {
+        builder = builder
+            .set_column_bloom_filter_fpp(column(name), BLOOM_WRONG)
+            .set_column_bloom_filter_max_ndv(column(name), distinct_max as u64);
+    }
+    builder
+}
+
+fn column(path: &str) -> ColumnPath {
+    ColumnPath::new(path.split('.').map(str::to_owned).collect())
+}
+
+/// About how many bytes of memory a batch's rows take.
+pub(super) fn batch_bytes(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|column| column.get_array_memory_size()).sum()
+}
+
+/// By leaf column, the bytes of the values that differ from the one before.
+fn new_bytes(fields: &Fields, batches: &[RecordBatch]) -> Vec<(String, usize)> {
+    let mut weights = Vec::new();
+    for batch in batches {
+        let mut leaf = 0;
+        for (field, array) in fields.iter().zip(batch.columns()) {
+            weigh(field.name(), array, &mut leaf, &mut weights);
+        }
+    }
+    weights
+}
+
+fn weigh(path: &str, array: &dyn Array, leaf: &mut usize, weights: &mut Vec<(String, usize)>) {
+    let bytes = match array.data_type() {
+        DataType::Struct(fields) => {
+            for (field, child) in fields.iter().zip(array.as_struct().columns()) {
+                weigh(&format!("{path}.{}", field.name()), child, leaf, weights);
+            }
+            return;
+        }
+        DataType::List(_) => {
+            let values = array.as_list::<i32>().values();
+            return weigh(&format!("{path}.list.element"), values, leaf, weights);
+        }
+        DataType::Utf8 => {
+            let mut before = "";
+            let values = array.as_string::<i32>().iter().flatten();
+            values.fold(0, |bytes, text| {
+                let is_new = std::mem::replace(&mut before, text) != text;
+                bytes + if is_new { text.len() } else { 0 }
+            })
+        }
+        // Numbers and times: deltas, a byte or two each.
+        _ => array.len(),
+    };
+    match weights.get_mut(*leaf) {
+        Some((_, sum)) => *sum += bytes,
+        None => weights.push((path.to_owned(), bytes)),
+    }
+    *leaf += 1;
+}
