@@ -1,0 +1,169 @@
+//! The handle that the rest of orgtrail holds, and what it can do.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use seam::Entropy;
+
+use crate::error::{CreateError, OpenError, StoreError};
+use crate::probe::{self, ProbeError};
+
+/// A place of immutable objects.
+///
+/// # Contract
+/// - Of all creates of one path exactly one succeeds; the object never changes.
+/// - An object that was created, or was seen by [`Store::get`], is there for
+///   every later read, by anyone, also after a power cut.
+/// - Futures may be dropped; a put may then land or not.
+#[derive(Clone)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    url: Arc<str>,
+}
+
+impl Store {
+    /// Opens the store at `url`. Nothing is sent or made there until it is used.
+    ///
+    /// # Errors
+    /// If the URL names no store, or the environment does not say how to reach it.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        Ok(Self { objects: crate::open::open(url).await?, url: url.into() })
+    }
+
+    /// A store of given objects; `url` is what people and messages call it.
+    pub fn from_objects(objects: Arc<dyn ObjectStore>, url: impl Into<String>) -> Self {
+        Self { objects, url: url.into().into() }
+    }
+
+    /// What this handle works on, for readers that speak `object_store`.
+    #[must_use]
+    pub fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.objects
+    }
+
+    /// What people call this store.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Checks that the store keeps create-only, with objects under `probe/`
+    /// that are removed again.
+    ///
+    /// # Errors
+    /// If it does not, or cannot be written to; a store that failed must not be used.
+    pub async fn probe(&self, entropy: &Entropy) -> Result<(), ProbeError> {
+        probe::run(self, entropy).await
+    }
+
+    /// Puts an object that must not exist yet.
+    ///
+    /// # Errors
+    /// See [`CreateError`]; what [`CreateError::AlreadyExists`] found may be our own.
+    pub async fn create(&self, path: &Path, bytes: Bytes) -> Result<(), CreateError> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.objects.put_opts(path, bytes.into(), options).await {
+            Ok(_) => Ok(()),
+            Err(source) => Err(CreateError::of(path.as_ref(), source)),
+        }
+    }
+
+    /// Makes sure that an object has these bytes: creates it, and if the answer
+    /// is not clear, reads it back. For names nobody else would use for other
+    /// bytes (random ones, or ones that hold the bytes' hash).
+    ///
+    /// # Errors
+    /// [`CreateError::AlreadyExists`] only if other bytes have the name.
+    pub async fn ensure(&self, path: &Path, bytes: Bytes) -> Result<(), CreateError> {
+        let unclear = match self.create(path, bytes.clone()).await {
+            Err(error @ (CreateError::AlreadyExists | CreateError::Unknown { .. })) => error,
+            known => return known,
+        };
+        match self.get(path).await {
+            Ok(Some(found)) if found == bytes => Ok(()),
+            Ok(Some(_)) => Err(CreateError::AlreadyExists),
+            Ok(None) | Err(_) => Err(match unclear {
+                CreateError::AlreadyExists => CreateError::Unknown {
+                    path: path.to_string(),
+                    source: object_store::Error::Generic {
+                        store: "store",
+                        source: "it was said to exist, and could not be read back".into(),
+                    },
+                },
+                unclear => unclear,
+            }),
+        }
+    }
+
+    /// An object's bytes, if it is there.
+    ///
+    /// # Errors
+    /// If the store refuses or does not answer.
+    pub async fn get(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
+        let read = async { self.objects.get(path).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(StoreError::of("read", path.as_ref(), source)),
+        }
+    }
+
+    /// Some of an object's bytes; fewer than asked for if it ends before.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`] if it is not there; else if the store refuses or
+    /// does not answer.
+    pub async fn get_range(&self, path: &Path, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.objects
+            .get_range(path, range)
+            .await
+            .map_err(|source| StoreError::of("read", path.as_ref(), source))
+    }
+
+    /// The objects below a prefix with their sizes, in no particular order.
+    /// With `after`, only those whose path is greater than it.
+    pub fn list(
+        &self,
+        prefix: &Path,
+        after: Option<&Path>,
+    ) -> BoxStream<'static, Result<(Path, u64), StoreError>> {
+        let listed = match after {
+            Some(after) => self.objects.list_with_offset(Some(prefix), after),
+            None => self.objects.list(Some(prefix)),
+        };
+        let prefix = prefix.to_string();
+        listed
+            .map_ok(|object| (object.location, object.size))
+            .map_err(move |source| StoreError::of("list", &prefix, source))
+            .boxed()
+    }
+
+    /// Removes an object; one that is not there is removed.
+    ///
+    /// # Errors
+    /// If the store refuses or does not answer: it may or may not be there then.
+    pub async fn delete(&self, path: &Path) -> Result<(), StoreError> {
+        match self.objects.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(StoreError::of("delete", path.as_ref(), source)),
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.url).finish()
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
