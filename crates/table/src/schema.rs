@@ -63,8 +63,10 @@ const fn object(key: &'static str, column: &'static str, members: &'static [Memb
     Member { key, column, shape: Shape::Struct(members) }
 }
 
-/// No object has more members with columns than this.
-pub(crate) const MEMBERS_MAX: usize = 40;
+/// A record has no more members with columns than this.
+pub(crate) const RECORD_MEMBERS_MAX: usize = 40;
+/// And no object in it more than this.
+pub(crate) const STRUCT_MEMBERS_MAX: usize = 16;
 
 /// A record: every field of the record contract, in the order of the columns.
 pub(crate) const RECORD: &[Member] = &[

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
+use arrow::array::{ArrayRef, Int64Builder, RecordBatch};
+use event::AccountId;
 use event::json::{
     Fault, Members, SyntaxError, key_is, members, skip_blank, string_contents, unescape,
 };
@@ -13,11 +14,16 @@ use event::record::SET_ASIDE_MEMBER;
 use event::set_aside::{Reason, SetAside};
 
 use super::RowSource;
-use super::columns::{Column, append_members, time_of};
+use super::columns::{Column, TextColumn, append_members, time_of};
 use super::notes::Notes;
 use super::object::Found;
 use crate::partition::{Anomalies, Claim, Claims, Partition, Regions, place};
-use crate::schema::{MemberOf, RECORD, USER_IDENTITY, schema};
+use crate::schema::{
+    MemberOf, RECORD, RECORD_MEMBERS_MAX, STRUCT_MEMBERS_MAX, USER_IDENTITY, schema,
+};
+
+/// The members of a record.
+type Record<'a> = Found<'a, RECORD_MEMBERS_MAX>;
 
 /// A batch of rows should be finished when it has so many: larger ones are slower.
 pub const BATCH_ROWS_MAX: usize = 8_192;
@@ -59,14 +65,14 @@ pub struct Rejected {
 #[derive(Debug)]
 pub struct RowBuilder {
     columns: Vec<Column>,
-    unmapped: StringBuilder,
-    nulls: StringBuilder,
-    anomalies: StringBuilder,
-    agent: StringBuilder,
+    unmapped: TextColumn,
+    nulls: TextColumn,
+    anomalies: TextColumn,
+    agent: TextColumn,
     journal_record: Int64Builder,
     journal_row: Int64Builder,
     notes: Notes,
-    agent_text: String,
+    agent_text: AgentText,
     rows: usize,
     bytes: usize,
 }
@@ -83,14 +89,14 @@ impl RowBuilder {
     pub fn new() -> Self {
         Self {
             columns: RECORD.iter().map(|member| Column::new(&member.shape)).collect(),
-            unmapped: StringBuilder::new(),
-            nulls: StringBuilder::new(),
-            anomalies: StringBuilder::new(),
-            agent: StringBuilder::new(),
+            unmapped: TextColumn::default(),
+            nulls: TextColumn::default(),
+            anomalies: TextColumn::default(),
+            agent: TextColumn::default(),
             journal_record: Int64Builder::new(),
             journal_row: Int64Builder::new(),
             notes: Notes::default(),
-            agent_text: String::new(),
+            agent_text: AgentText::default(),
             rows: 0,
             bytes: 0,
         }
@@ -151,19 +157,34 @@ impl RowBuilder {
         RecordBatch::try_new(schema(), columns).expect("every column got one value for each row")
     }
 
-    fn append(&mut self, found: &Found<'_>, anomalies: Anomalies, source: &RowSource<'_>) {
-        use std::fmt::Write as _;
+    fn append(&mut self, found: &Record<'_>, anomalies: Anomalies, source: &RowSource<'_>) {
         self.notes.clear();
         append_members(RECORD, &mut self.columns, found, &mut self.notes);
-        self.nulls.append_option(self.notes.nulls_text());
+        self.nulls.append_option(self.notes.nulls_text().map(str::as_bytes));
         self.unmapped.append_option(self.notes.unmapped_text());
-        self.anomalies.append_option(anomalies.text());
-        self.agent_text.clear();
-        write!(self.agent_text, "{}/{}", source.agent_account, source.agent)
-            .expect("a string takes whatever is written");
-        self.agent.append_value(&self.agent_text);
+        self.anomalies.append_option(anomalies.text().as_deref().map(str::as_bytes));
+        self.agent.append(self.agent_text.of(source));
         self.journal_record.append_value(journal_number(source.record));
         self.journal_row.append_value(journal_number(source.row));
+    }
+}
+
+/// `<account>/<name>` of an agent, kept because its rows mostly come together.
+#[derive(Debug, Default)]
+struct AgentText {
+    account: Option<AccountId>,
+    text: String,
+}
+
+impl AgentText {
+    fn of(&mut self, source: &RowSource<'_>) -> &[u8] {
+        let is_same = self.account == Some(source.agent_account)
+            && self.text.split_once('/').is_some_and(|(_, agent)| agent == source.agent);
+        if !is_same {
+            self.account = Some(source.agent_account);
+            self.text = format!("{}/{}", source.agent_account, source.agent);
+        }
+        self.text.as_bytes()
     }
 }
 
@@ -173,9 +194,9 @@ fn journal_number(number: u64) -> i64 {
 }
 
 /// Reads the line's members, if it is a record.
-fn scan(line: &[u8]) -> Result<Found<'_>, Rejected> {
+fn scan(line: &[u8]) -> Result<Record<'_>, Rejected> {
     let (found, walk) = members(line)
-        .and_then(|walk| Found::scan(RECORD, walk))
+        .and_then(|walk| Record::scan(RECORD, walk))
         .map_err(|error| unreadable(line, error))?;
     let end = skip_blank(line, walk.position());
     if end < line.len() {
@@ -219,7 +240,7 @@ fn unreadable(line: &[u8], error: SyntaxError) -> Rejected {
 }
 
 /// What the record says about where it belongs.
-fn claims<'a>(found: &Found<'a>) -> Claims<'a> {
+fn claims<'a>(found: &Record<'a>) -> Claims<'a> {
     let member = |member: MemberOf| claim(found.value(member.index()));
     Claims {
         recipient: member(MemberOf::RECIPIENT_ACCOUNT_ID),
@@ -230,7 +251,7 @@ fn claims<'a>(found: &Found<'a>) -> Claims<'a> {
 }
 
 /// `userIdentity.accountId`, which counts only where `recipientAccountId` is absent.
-fn identity_account<'a>(found: &Found<'a>) -> Claim<'a> {
+fn identity_account<'a>(found: &Record<'a>) -> Claim<'a> {
     if !matches!(claim(found.value(MemberOf::RECIPIENT_ACCOUNT_ID.index())), Claim::Absent) {
         return Claim::Absent;
     }
@@ -238,7 +259,9 @@ fn identity_account<'a>(found: &Found<'a>) -> Claim<'a> {
     let Some(Ok(walk)) = identity.map(|raw| Members::starting(raw, 0)) else {
         return Claim::Absent;
     };
-    let Ok((identity, _)) = Found::scan(USER_IDENTITY, walk) else { return Claim::Absent };
+    let Ok((identity, _)) = Found::<STRUCT_MEMBERS_MAX>::scan(USER_IDENTITY, walk) else {
+        return Claim::Absent;
+    };
     let index = USER_IDENTITY.iter().position(|member| member.key == "accountId");
     claim(index.and_then(|index| identity.value(index)))
 }

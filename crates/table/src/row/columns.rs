@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use arrow::array::ArrayBuilder as _;
 use arrow::array::{
-    ArrayRef, BooleanBuilder, ListArray, StringBuilder, StructArray, TimestampMicrosecondBuilder,
+    ArrayRef, BinaryBuilder, BooleanBuilder, ListArray, StringArray, StructArray,
+    TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
@@ -15,7 +17,7 @@ use event::time;
 
 use super::notes::Notes;
 use super::object::Found;
-use crate::schema::{Member, Shape, data_type, struct_fields};
+use crate::schema::{Member, STRUCT_MEMBERS_MAX, Shape, data_type, struct_fields};
 
 /// Times outside the years 1 to 9999 are no times to many readers.
 const TIME_MICROS_MIN: i64 = -62_135_596_800_000_000;
@@ -24,13 +26,18 @@ const TIME_MICROS_MAX: i64 = 253_402_300_799_999_999;
 /// One column in the making.
 #[derive(Debug)]
 pub(super) enum Column {
-    Text(StringBuilder),
-    Json(StringBuilder),
+    Text(TextColumn),
+    Json(TextColumn),
     Boolean(BooleanBuilder),
     Time(TimestampMicrosecondBuilder),
     Struct(StructColumn),
     List(ListColumn),
 }
+
+/// Texts, which are pieces of records between tokens and so are UTF-8; that is
+/// checked once, for all of a batch.
+#[derive(Debug, Default)]
+pub(super) struct TextColumn(BinaryBuilder);
 
 /// Objects with these members.
 #[derive(Debug)]
@@ -51,8 +58,8 @@ pub(super) struct ListColumn {
 impl Column {
     pub(super) fn new(shape: &Shape) -> Self {
         match shape {
-            Shape::Text => Self::Text(StringBuilder::new()),
-            Shape::Json => Self::Json(StringBuilder::new()),
+            Shape::Text => Self::Text(TextColumn::default()),
+            Shape::Json => Self::Json(TextColumn::default()),
             Shape::Boolean => Self::Boolean(BooleanBuilder::new()),
             Shape::Time => Self::Time(
                 TimestampMicrosecondBuilder::new().with_data_type(data_type(&Shape::Time)),
@@ -68,7 +75,7 @@ impl Column {
 
     pub(super) fn append_null(&mut self) {
         match self {
-            Self::Text(builder) | Self::Json(builder) => builder.append_null(),
+            Self::Text(column) | Self::Json(column) => column.append_null(),
             Self::Boolean(builder) => builder.append_null(),
             Self::Time(builder) => builder.append_null(),
             Self::Struct(column) => column.append_null(),
@@ -79,8 +86,11 @@ impl Column {
     /// Appends member `key`, whose value is `raw` and not `null`.
     fn append(&mut self, key: &str, raw: &[u8], notes: &mut Notes) {
         let fits = match self {
-            Self::Text(builder) => append_text(builder, raw),
-            Self::Json(builder) => append_json(builder, raw),
+            Self::Text(column) => column.append_text(raw),
+            Self::Json(column) => {
+                column.append(raw);
+                true
+            }
             Self::Boolean(builder) => append_boolean(builder, raw),
             Self::Time(builder) => append_time(builder, raw),
             Self::Struct(column) => match Members::starting(raw, 0) {
@@ -104,7 +114,7 @@ impl Column {
 
     pub(super) fn finish(&mut self) -> ArrayRef {
         match self {
-            Self::Text(builder) | Self::Json(builder) => Arc::new(builder.finish()),
+            Self::Text(column) | Self::Json(column) => Arc::new(column.finish()),
             Self::Boolean(builder) => Arc::new(builder.finish()),
             Self::Time(builder) => Arc::new(builder.finish()),
             Self::Struct(column) => Arc::new(column.finish()),
@@ -114,10 +124,10 @@ impl Column {
 }
 
 /// Appends the members of one object to their columns, and notes the others.
-pub(super) fn append_members(
+pub(super) fn append_members<const N: usize>(
     members: &'static [Member],
     columns: &mut [Column],
-    found: &Found<'_>,
+    found: &Found<'_, N>,
     notes: &mut Notes,
 ) {
     for (index, (member, column)) in members.iter().zip(columns).enumerate() {
@@ -147,6 +157,46 @@ fn append_value(key: &str, column: &mut Column, raw: &[u8], notes: &mut Notes) {
     }
 }
 
+impl TextColumn {
+    pub(super) fn append(&mut self, text: &[u8]) {
+        self.0.append_value(text);
+    }
+
+    pub(super) fn append_null(&mut self) {
+        self.0.append_null();
+    }
+
+    pub(super) fn append_option(&mut self, text: Option<&[u8]>) {
+        self.0.append_option(text);
+    }
+
+    /// Appends what a JSON string says; whether `raw` is one.
+    #[inline]
+    fn append_text(&mut self, raw: &[u8]) -> bool {
+        let Some(contents) = string_contents(raw) else {
+            self.append_null();
+            return false;
+        };
+        if !contents.contains(&b'\\') {
+            self.append(contents);
+            return true;
+        }
+        // Half a surrogate pair is JSON but no text.
+        let text = unescape(contents).ok();
+        self.append_option(text.as_deref().map(str::as_bytes));
+        text.is_some()
+    }
+
+    pub(super) fn finish(&mut self) -> StringArray {
+        let rows = self.0.len();
+        let bytes = self.0.values_slice().len();
+        // The next batch will be much like this one.
+        let next = BinaryBuilder::with_capacity(rows, bytes + bytes / 8);
+        let texts = std::mem::replace(&mut self.0, next).finish();
+        StringArray::try_from_binary(texts).expect("pieces of UTF-8, cut between tokens")
+    }
+}
+
 impl StructColumn {
     pub(super) fn new(members: &'static [Member]) -> Self {
         let columns = members.iter().map(|member| Column::new(&member.shape)).collect();
@@ -154,7 +204,7 @@ impl StructColumn {
     }
 
     fn append(&mut self, walk: Members<'_>, notes: &mut Notes) {
-        match Found::scan(self.members, walk) {
+        match Found::<STRUCT_MEMBERS_MAX>::scan(self.members, walk) {
             Ok((found, _)) => {
                 append_members(self.members, &mut self.columns, &found, notes);
                 self.valid.push(true);
@@ -221,32 +271,6 @@ impl ListColumn {
             Some(valid),
         )
     }
-}
-
-#[inline]
-fn append_text(builder: &mut StringBuilder, raw: &[u8]) -> bool {
-    let Some(contents) = string_contents(raw) else {
-        builder.append_null();
-        return false;
-    };
-    // Half a surrogate pair is JSON but no text.
-    match unescape(contents) {
-        Ok(text) => builder.append_value(text),
-        Err(_) => {
-            builder.append_null();
-            return false;
-        }
-    }
-    true
-}
-
-#[inline]
-fn append_json(builder: &mut StringBuilder, raw: &[u8]) -> bool {
-    match std::str::from_utf8(raw) {
-        Ok(text) => builder.append_value(text),
-        Err(_) => builder.append_null(),
-    }
-    true
 }
 
 fn append_boolean(builder: &mut BooleanBuilder, raw: &[u8]) -> bool {

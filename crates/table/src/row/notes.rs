@@ -95,14 +95,13 @@ impl Notes {
     }
 
     /// The text of `unmapped`, if there is anything.
-    pub(super) fn unmapped_text(&mut self) -> Option<&str> {
+    pub(super) fn unmapped_text(&mut self) -> Option<&[u8]> {
         if self.unmapped.is_empty() {
             return None;
         }
         self.unmapped.insert(0, b'{');
         self.unmapped.push(b'}');
-        // Pieces of a record, which is UTF-8, cut between tokens.
-        std::str::from_utf8(&self.unmapped).ok()
+        Some(&self.unmapped)
     }
 
     /// The text of `nulls`, if there is anything.

@@ -2,13 +2,14 @@
 
 use event::json::{Members, SyntaxError, unescape};
 
-use crate::schema::{MEMBERS_MAX, Member};
+use crate::schema::Member;
 
-/// The members of one object of a record, as pieces of its bytes.
-pub(super) struct Found<'a> {
+/// The members of one object of a record, as pieces of its bytes; at most `N`
+/// of them have columns.
+pub(super) struct Found<'a, const N: usize> {
     members: &'static [Member],
     /// By member: the value that counts (the last one), empty if absent.
-    values: [&'a [u8]; MEMBERS_MAX],
+    values: [&'a [u8]; N],
     /// Which members stood there more than once, a bit each.
     repeated: u64,
     /// Members without a column, and every occurrence of the repeated ones,
@@ -16,14 +17,13 @@ pub(super) struct Found<'a> {
     pub(super) others: Vec<(&'a [u8], &'a [u8])>,
 }
 
-impl<'a> Found<'a> {
+impl<'a, const N: usize> Found<'a, N> {
     /// Walks over the object's members to its end.
     pub(super) fn scan(
         members: &'static [Member],
         mut walk: Members<'a>,
     ) -> Result<(Self, Members<'a>), SyntaxError> {
-        let mut found =
-            Self { members, values: [&[]; MEMBERS_MAX], repeated: 0, others: Vec::new() };
+        let mut found = Self { members, values: [&[]; N], repeated: 0, others: Vec::new() };
         let mut expected = 0;
         // By reference: the caller asks the walk where the object ended.
         for member in &mut walk {
@@ -69,15 +69,21 @@ impl<'a> Found<'a> {
 /// Which member `key` is. Records mostly follow the columns' order, so the
 /// search begins where the last one ended.
 #[inline]
-pub(super) fn index_of(members: &[Member], expected: usize, key: &[u8]) -> Option<usize> {
-    if key.contains(&b'\\') {
-        let name = unescape(key).ok()?;
-        return members.iter().position(|member| member.key == name);
-    }
+fn index_of(members: &[Member], expected: usize, key: &[u8]) -> Option<usize> {
     let (before, after) = members.split_at_checked(expected).unwrap_or((&[], members));
     let is_it = |member: &Member| member.key.as_bytes() == key;
     match after.iter().position(is_it) {
         Some(index) => Some(members.len() - after.len() + index),
-        None => before.iter().position(is_it),
+        None => before.iter().position(is_it).or_else(|| index_of_escaped(members, key)),
     }
+}
+
+/// The same for a key written with escapes.
+#[cold]
+fn index_of_escaped(members: &[Member], key: &[u8]) -> Option<usize> {
+    if !key.contains(&b'\\') {
+        return None;
+    }
+    let name = unescape(key).ok()?;
+    members.iter().position(|member| member.key == name)
 }
