@@ -11,10 +11,12 @@
 //! the caller said so, and then in one step. Nothing here talks to a network;
 //! whoever holds `ca.key` can be anyone, so it belongs where no service runs.
 //!
-//! # Why Ed25519
-//! Short, the same everywhere, no parameters to get wrong, and its signatures
-//! need no randomness. rustls (aws-lc) and OpenSSL 3 both speak it. A CA of
-//! your own may use P-256 or RSA: nothing here depends on ours.
+//! # Why P-256 and not Ed25519
+//! The library writes Ed25519 keys in a form (PKCS #8 version 2, with the
+//! public key) that OpenSSL 3.0 does not read, so an operator's `openssl` and
+//! Python could not use them. A P-256 key is read by everything, HSMs and
+//! cloud key services included. A CA of your own may use Ed25519 or RSA all
+//! the same: nothing here depends on ours.
 //!
 //! # Why the keys do not come from `seam::Entropy`
 //! The crypto library makes them, with its own generator; a key must never be
@@ -32,7 +34,7 @@ use integrity::{Hash, sha256};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType, SerialNumber,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 use rustls_pki_types::{CertificateDer, ServerName};
 use seam::Entropy;
@@ -149,7 +151,7 @@ pub fn init(
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let not_after = valid(&mut params, serial, now, CA_VALID_DAYS, None);
 
-    let key = KeyPair::generate_for(&PKCS_ED25519)?;
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let certificate = params.self_signed(&key)?;
     let files = Pair { certificate: dir.join("ca.pem"), key: dir.join("ca.key") };
     make_dir(dir)?;
@@ -294,7 +296,7 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let not_after = valid(&mut params, entropy.bytes(), now, valid_days, Some(self.not_after));
 
-        let key = KeyPair::generate_for(&PKCS_ED25519)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         let files = Pair {
             certificate: out.join(format!("{}.pem", holder.file)),

@@ -73,10 +73,13 @@ pub struct Credentials<C> {
     files: Files,
     clock: Clock,
     refuse: Arc<ArcSwap<Refuse>>,
-    build: fn(&Material, &Arc<ArcSwap<Refuse>>, &Clock) -> Result<C, FilesError>,
+    build: Build<C>,
     current: ArcSwap<Current<C>>,
     looked: Mutex<Looked>,
 }
+
+/// Makes one side's configuration of its files.
+type Build<C> = fn(&Material, &Arc<ArcSwap<Refuse>>, &Clock) -> Result<C, FilesError>;
 
 struct Current<C> {
     config: Arc<C>,
@@ -154,7 +157,7 @@ impl<C> Credentials<C> {
         files: Files,
         refuse: Refuse,
         clock: Clock,
-        build: fn(&Material, &Arc<ArcSwap<Refuse>>, &Clock) -> Result<C, FilesError>,
+        build: Build<C>,
     ) -> Result<Self, FilesError> {
         let refuse = Arc::new(ArcSwap::from_pointee(refuse));
         let contents = Contents::read(&files);

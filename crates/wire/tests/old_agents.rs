@@ -122,10 +122,11 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 fn from_hexadecimal(text: &str) -> Vec<u8> {
-    let digit = |byte: &u8| {
-        u8::try_from(char::from(*byte).to_digit(16).expect("a digit")).expect("below 16")
-    };
-    text.as_bytes().chunks(2).map(|pair| digit(&pair[0]) << 4 | digit(&pair[1])).collect()
+    let digit =
+        |byte: u8| u8::try_from(char::from(byte).to_digit(16).expect("a digit")).expect("below 16");
+    let (pairs, odd) = text.as_bytes().as_chunks::<2>();
+    assert!(odd.is_empty(), "two digits a byte");
+    pairs.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)).collect()
 }
 
 #[test]
