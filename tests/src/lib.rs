@@ -11,5 +11,6 @@
 //!
 //! It uses no crate of the product but `sample`, which only makes input.
 
+pub mod oracle;
 pub mod programs;
 pub mod python;

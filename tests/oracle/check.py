@@ -1,0 +1,232 @@
+"""Checks a store against the files that were delivered into it.
+
+    check.py STORE SOURCE [--organization] [--summary FILE] [--trail NAME]
+
+Finds the records in the files by itself, reads the Parquet with DuckDB, and
+compares: count, every eventID, the partition of every row, each record rebuilt
+from its row; what is in quarantine against the files' bytes; the journal's
+hashes, line by line; and the sums that a summary (`orgtrail demo --json`) tells.
+Prints one JSON object; exits with 1 if anything differs.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+from collections import Counter
+
+import duckdb
+
+import journal
+import quarantine
+import rows
+import sources
+from placing import Places
+from values import NoJson, canonical, decode
+
+PROBLEMS_MAX = 40
+OUTCOME = []
+SENTENCE = """SELECT account, eventname, count(*)
+FROM read_parquet('{files}', hive_partitioning=true, hive_types={{'account': VARCHAR}})
+GROUP BY ALL"""
+ROWS = """SELECT * REPLACE (epoch_us(eventtime) AS eventtime, date::VARCHAR AS date),
+  typeof(account) AS account_type
+FROM read_parquet('{files}', hive_partitioning=true, hive_types={{'account': VARCHAR}})"""
+
+
+class Check:
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.store = arguments.store.removeprefix("file://")
+        self.problems = Counter()
+        self.found = {}
+
+    def complain(self, problem):
+        self.problems[problem] += 1
+
+    def run(self):
+        files = list(sources.read(self.arguments.source)) if self.arguments.source else None
+        lines = self.read_journal()
+        asides = list(quarantine.read(self.store, self.arguments.trail))
+        table = self.read_rows()
+        self.compare_rows(table, lines, asides)
+        if files is not None:
+            self.compare_files(files, table, asides)
+        self.found |= {
+            "journaled": sum(not line.is_continuation() for line in lines.values()),
+            "rows": len(table),
+            "quarantined": sum(not aside.is_continuation() for aside in asides),
+            "reasons": dict(Counter(a.reason for a in asides if not a.is_continuation())),
+        }
+        if self.found["journaled"] != self.found["rows"] + self.found["quarantined"]:
+            self.complain("journaled is not rows + quarantined")
+        if self.arguments.summary:
+            self.compare_summary()
+        return self.found | {"problems": list(self.problems)[:PROBLEMS_MAX]}
+
+    def read_journal(self):
+        """Every delivered line by (record, row); hashes are checked on the way."""
+        reader = journal.Journal(self.store)
+        lines = {}
+        try:
+            for line in reader.lines():
+                lines[line.record, line.row] = line
+        except (journal.Damaged, OSError, KeyError, ValueError) as damage:
+            self.complain(f"journal: {type(damage).__name__}: {damage}")
+        self.found |= {
+            "journal_head": reader.head,
+            "segment_bytes": reader.segment_bytes,
+            "inflated_bytes": reader.inflated_bytes,
+            "streams": len(reader.streams),
+        }
+        return lines
+
+    def read_rows(self):
+        """All rows, as DuckDB reads them with nothing of ours."""
+        files = os.path.join(self.store, "trail", self.arguments.trail, "events", "**", "*.parquet")
+        database = duckdb.connect()
+        database.execute("SET TimeZone='UTC'")
+        try:
+            groups = database.sql(SENTENCE.format(files=files)).fetchall()
+        except duckdb.IOException:
+            return []
+        table = []
+        reader = database.sql(ROWS.format(files=files)).to_arrow_reader(4096)
+        for batch in reader:
+            table.extend(batch.to_pylist())
+        if sum(count for *_, count in groups) != len(table):
+            self.complain("DuckDB counts another number of rows than it reads")
+        for account, *_ in groups:
+            if not (isinstance(account, str) and len(account) == 12):
+                self.complain(f"DuckDB reads account {account!r}, which is no text of 12 digits")
+        self.found["accounts"] = len({row["account"] for row in table})
+        self.found["regions"] = len({row["region"] for row in table})
+        return table
+
+    def compare_rows(self, table, lines, asides):
+        """Each line of the journal is one row or one line of quarantine, and the row is right."""
+        places = Places()
+        seen = Counter((aside.record, aside.row) for aside in asides)
+        table.sort(key=lambda row: (row["orgtrail_record"], row["orgtrail_row"]))
+        for row in table:
+            at = row["orgtrail_record"], row["orgtrail_row"]
+            seen[at] += 1
+            line = lines.get(at)
+            if line is None:
+                self.complain(f"a row names line {at}, which the journal does not have")
+                continue
+            stream = line.stream
+            if row["orgtrail_agent"] != f"{stream.account}/{stream.agent}":
+                self.complain(f"row {at} is of {row['orgtrail_agent']}, its line is not")
+            try:
+                record = decode(line.text.decode())
+                rebuilt = rows.rebuild(row)
+            except (NoJson, ValueError) as error:
+                self.complain(f"row {at}: {error}")
+                continue
+            row["canonical"] = canonical(rebuilt)
+            if row["canonical"] != canonical(record):
+                self.complain(f"row {at} is not its line: {differs(rebuilt, record)}")
+            place = places.place(
+                record, stream.account, stream.is_organization(), line.committed_at
+            )
+            if place != (row["account"], row["region"], row["date"]):
+                found = row["account"], row["region"], row["date"]
+                self.complain(f"row {at} is in {found}, it belongs into {place}")
+            if not stream.is_organization() and row["account"] != stream.speaks_for:
+                self.complain(f"row {at} is of an account that its agent does not speak for")
+        for at in lines.keys() - seen.keys():
+            self.complain(f"line {at} is in neither the table nor quarantine")
+        for at, count in seen.items():
+            if count > 1 or at not in lines:
+                self.complain(f"line {at} is {count} times in table and quarantine")
+
+    def compare_files(self, files, table, asides):
+        """The records of the files are the rows, beside what had no right to be one."""
+        wanted, ids = Counter(), Counter()
+        for file in files:
+            for unit in file.records():
+                wanted[canonical(unit.value)] += 1
+                ids[text_of(unit.value.last("eventID"))] += 1
+        held, held_ids = Counter(), Counter()
+        for row in table:
+            held[row.get("canonical")] += 1
+            held_ids[row["eventid"]] += 1
+        for aside in asides:
+            if aside.reason in ("foreign_account", "account_not_covered"):
+                record = aside.held_record()
+                if record is not None:
+                    held[canonical(record)] += 1
+                    held_ids[text_of(record.last("eventID"))] += 1
+        for text, count in (wanted - held).items():
+            self.complain(f"{count} x lost: {text[:300]}")
+        for text, count in (held - wanted).items():
+            self.complain(f"{count} x not in the files: {str(text)[:300]}")
+        if not self.problems and ids != held_ids:
+            self.complain(f"eventIDs differ: {list(((ids - held_ids) + (held_ids - ids)).items())[:5]}")
+        foreign = sum(foreign_account(file, unit) for file in files for unit in file.records())
+        told = sum(aside.reason == "foreign_account" for aside in asides)
+        if self.arguments.organization and foreign != told:
+            self.complain(f"{foreign} records lie in another account's folder, {told} are set aside")
+        quarantine.compare(asides, files, self.complain)
+        self.found |= {
+            "files": len(files),
+            "records_in_files": sum(wanted.values()),
+            "others_in_files": sum(len(file.others()) for file in files),
+            "event_ids": len(ids),
+        }
+
+    def compare_summary(self):
+        with open(self.arguments.summary, encoding="utf-8") as file:
+            told = json.load(file)
+        if told["events_read"] != told["journaled"]:
+            self.complain("events_read is not journaled")
+        parts = ["rows", "quarantined", "duplicates", "unselected"]
+        if told["journaled"] != sum(told.get(part, 0) for part in parts):
+            self.complain("the summary does not close")
+        for key in ("journaled", "rows", "quarantined", "accounts", "regions"):
+            if told[key] != self.found.get(key, 0):
+                self.complain(f"the summary tells {key} {told[key]}, it is {self.found.get(key)}")
+
+
+def foreign_account(file, unit):
+    account = unit.value.last("recipientAccountId")
+    is_id = isinstance(account, str) and len(account) == 12 and account.isdigit()
+    return bool(file.folder and is_id and account != file.folder)
+
+
+def text_of(value):
+    return value if isinstance(value, str) else None
+
+
+def differs(rebuilt, record):
+    """The first member that is not the same."""
+    ours, theirs = dict(rebuilt), dict(record)
+    for key in theirs.keys() | ours.keys():
+        one, other = ours.get(key, "absent"), theirs.get(key, "absent")
+        if canonical(one) != canonical(other):
+            return f"{key} is {canonical(one)[:120]} instead of {canonical(other)[:120]}"
+    return "in the order of repeated members"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("store")
+    parser.add_argument("source", nargs="?")
+    parser.add_argument("--organization", action="store_true")
+    parser.add_argument("--summary")
+    parser.add_argument("--trail", default="default")
+    found = Check(parser.parse_args()).run()
+    print(json.dumps(found, indent=1))
+    OUTCOME.append(1 if found["problems"] else 0)
+
+
+if __name__ == "__main__":
+    # Values may nest deep; the interpreter's own stack does not.
+    sys.setrecursionlimit(20_000)
+    threading.stack_size(512 << 20)
+    worker = threading.Thread(target=main)
+    worker.start()
+    worker.join()
+    sys.exit(OUTCOME[0] if OUTCOME else 2)

@@ -1,0 +1,150 @@
+"""Reads a journal by its written format and checks every hash in it.
+
+Commit records are JSON objects that name the SHA-256 of the one before; a
+segment is NDJSON in zstd frames; leaves and chains are those of
+`crates/integrity/src/lib.rs`. Nothing here asks the product.
+"""
+
+import base64
+import glob
+import hashlib
+import json
+import os
+from datetime import datetime
+
+import pyarrow
+
+CHAIN_DOMAIN = b"orgtrail/chain/1"
+LEAF_DOMAIN = b"orgtrail/leaf/1"
+CONTINUATION = b'{"orgtrail_set_aside":{"part":'
+
+
+class Damaged(Exception):
+    """The journal is not what its format says."""
+
+
+class Stream:
+    """One spool of one agent, as far as it was delivered."""
+
+    def __init__(self, opened):
+        self.account, self.agent = opened["account"], opened["agent"]
+        self.spool = opened["spool"]
+        self.speaks_for = opened["certificate"]["speaks_for"]
+        name = [self.account.encode(), self.agent.encode(), bytes.fromhex(self.spool)]
+        self.name = b"".join(len(part).to_bytes(4, "big") + part for part in name)
+        self.chain = hashlib.sha256(CHAIN_DOMAIN + self.name).digest()
+        self.watermark = 0
+
+    def is_organization(self):
+        return self.speaks_for == "organization"
+
+    def take(self, line):
+        self.watermark += 1
+        inner = hashlib.sha256(line).digest()
+        number = self.watermark.to_bytes(8, "big")
+        leaf = hashlib.sha256(b"\0" + LEAF_DOMAIN + self.name + number + inner).digest()
+        self.chain = hashlib.sha256(b"\2" + self.chain + leaf).digest()
+
+
+class Line:
+    """A delivered line and where it lies."""
+
+    def __init__(self, record, row, stream, committed_at, text):
+        self.record, self.row, self.stream = record, row, stream
+        self.committed_at, self.text = committed_at, text
+
+    def is_continuation(self):
+        rest = self.text.removeprefix(CONTINUATION)
+        return rest is not self.text and rest != self.text and not rest.startswith(b"1,")
+
+
+class Journal:
+    def __init__(self, store):
+        self.store = store
+        self.streams = {}
+        self.active = {}
+        self.head = 0
+        self.segment_bytes = 0
+        self.inflated_bytes = 0
+        self.batches = 0
+        self.puts = 0
+
+    def lines(self):
+        """Every line in order; raises `Damaged` where anything does not fit."""
+        previous = "0" * 64
+        log = os.path.join(self.store, "journal", "log")
+        for number, path in enumerate(sorted(glob.glob(os.path.join(log, "*.json"))), 1):
+            with open(path, "rb") as file:
+                raw = file.read()
+            record = json.loads(raw)
+            here = f"record {number}"
+            expect(os.path.basename(path) == f"{number:020}.json", f"{here} is missing")
+            expect(record["number"] == number, f"{here} calls itself {record['number']}")
+            expect(record["previous"] == previous, f"{here} does not follow the one before")
+            previous = hashlib.sha256(raw).hexdigest()
+            self.head = number
+            self.puts += 1
+            yield from self.fold(number, record, here)
+
+    def fold(self, number, record, here):
+        if opened := record.get("open"):
+            stream = Stream(opened)
+            who = stream.account, stream.agent
+            replaced = self.active.get(who)
+            replaces = replaced.spool if replaced else None
+            expect(opened.get("replaces") == replaces, f"{here} replaces another spool")
+            spools = [other.spool for other in self.streams.values()]
+            expect(stream.spool not in spools, f"{here} opens a spool again")
+            self.streams[number] = self.active[who] = stream
+        for stream, certificate in record.get("certificates", {}).items():
+            self.streams[int(stream)].speaks_for = certificate["speaks_for"]
+        if segment := record.get("segment"):
+            yield from self.segment(number, record, segment, here)
+
+    def segment(self, number, record, segment, here):
+        self.puts += 1
+        with open(os.path.join(self.store, segment["path"]), "rb") as file:
+            raw = file.read()
+        expect(len(raw) == segment["bytes"], f"{here}: size of its segment")
+        expect(hashlib.sha256(raw).hexdigest() == segment["sha256"], f"{here}: its segment's hash")
+        self.segment_bytes += len(raw)
+        text = inflate(raw, segment["frames"], here)
+        self.inflated_bytes += len(text)
+        lines = text.split(b"\n")
+        expect(lines.pop() == b"", f"{here}: its segment ends inside a line")
+        committed_at = datetime.fromisoformat(record["at"].replace("Z", "+00:00"))
+        row = 0
+        for number_of_stream, first, last, chain, *more in record["batches"]:
+            stream = self.streams[number_of_stream]
+            expect(self.active[stream.account, stream.agent] is stream, f"{here}: a fenced spool")
+            expect(first == stream.watermark + 1, f"{here}: a hole before {first}")
+            continuations = 0
+            for _ in range(first, last + 1):
+                line = Line(number, row, stream, committed_at, lines[row])
+                stream.take(line.text)
+                continuations += line.is_continuation()
+                row += 1
+                yield line
+            stated = base64.urlsafe_b64decode(chain + "=" * (-len(chain) % 4))
+            expect(stated == stream.chain, f"{here}: the chain after {last}")
+            expect(continuations == (more[0] if more else 0), f"{here}: later parts of units")
+            self.batches += 1
+        expect(row == len(lines), f"{here}: its batches are not its segment's lines")
+
+
+def inflate(raw, frames, here):
+    text = b""
+    at = 0
+    for packed, inflated, lines in frames:
+        piece = pyarrow.decompress(raw[at : at + packed], inflated, codec="zstd", asbytes=True)
+        expect(len(piece) == inflated, f"{here}: a frame's size")
+        expect(piece.count(b"\n") == lines, f"{here}: a frame's lines")
+        text += piece
+        at += packed
+    expect(at == len(raw), f"{here}: its frames are not all of its segment")
+    return text
+
+
+def expect(condition, what):
+    if not condition:
+        raise Damaged(what)
