@@ -1,3 +1,4 @@
 //! agent
 
 pub mod source;
+mod split;
