@@ -293,3 +293,6 @@ pub(crate) fn data_type(shape: &Shape) -> DataType {
 pub(crate) fn struct_fields(members: &'static [Member]) -> Fields {
     members.iter().map(field).collect()
 }
+
+#[cfg(test)]
+mod tests;
