@@ -1,0 +1,299 @@
+//! What the agent holds: its spool and its places, shared by collect and forward.
+//!
+//! Both work on them in short blocking steps under one lock. Two watch channels
+//! tell each side what the other did: how much is durable, how much is released.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use integrity::{Hash, SpoolId, StreamHasher};
+use seam::Disk;
+use spool::{AppendError, Entry, Frame, OpenError, ReadError, Recovery, Spool};
+use tokio::sync::watch;
+
+use crate::config::SpoolConfig;
+use crate::places::{Cursors, Places, gather, merge};
+
+/// What one read takes from the spool at most, in bytes.
+const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Who the stream belongs to, as its hashes name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// 12 digits.
+    pub account: String,
+    /// The agent's name.
+    pub agent: String,
+}
+
+impl Owner {
+    /// The hasher of this owner's stream through `spool`.
+    #[must_use]
+    pub fn hasher(&self, spool: SpoolId) -> StreamHasher {
+        StreamHasher::new(&self.account, &self.agent, spool)
+    }
+}
+
+/// Why what is held could not be opened, read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldError {
+    /// The spool could not be opened or made.
+    #[error("open spool")]
+    Open(#[from] OpenError),
+    /// The spool did not take or release something.
+    #[error("write spool")]
+    Append(#[from] AppendError),
+    /// The spool could not be read.
+    #[error("read spool")]
+    Read(#[from] ReadError),
+    /// The places could not be read or written.
+    #[error("keep places in {}", dir.display())]
+    Places {
+        /// The agent's state directory.
+        dir: PathBuf,
+        /// What the disk said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A spool, its places, and what happens to both.
+pub(crate) struct Hold {
+    inner: Mutex<Inner>,
+    disk: Arc<dyn Disk>,
+    state_dir: PathBuf,
+    id: SpoolId,
+    hasher: StreamHasher,
+    durable: watch::Sender<u64>,
+    released: watch::Sender<u64>,
+}
+
+struct Inner {
+    spool: Spool,
+    /// None until the aggregator or the disk has told where sources stand.
+    places: Option<Places>,
+}
+
+/// The directory of the spool below an agent's state directory.
+pub(crate) fn spool_dir(state_dir: &Path) -> PathBuf {
+    state_dir.join("spool")
+}
+
+fn options(state_dir: &Path, config: SpoolConfig) -> spool::Options {
+    spool::Options {
+        dir: spool_dir(state_dir),
+        segment_bytes: config.segment_bytes,
+        disk_bytes_max: config.disk_bytes_max,
+    }
+}
+
+fn leaf(hasher: StreamHasher) -> spool::LeafFn {
+    Arc::new(move |sequence, payload| hasher.leaf(sequence, payload).0)
+}
+
+impl Hold {
+    /// Opens what is there; none if there is no spool yet. Blocks.
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        state_dir: &Path,
+        config: SpoolConfig,
+        owner: &Owner,
+    ) -> Result<Option<(Self, Recovery)>, HoldError> {
+        let opened = Spool::open(Arc::clone(disk), options(state_dir, config), |id| {
+            leaf(owner.hasher(SpoolId(id)))
+        })?;
+        let Some((spool, recovery)) = opened else { return Ok(None) };
+        let id = SpoolId(spool.id());
+        let places = Places::load(Arc::clone(disk), state_dir, id)
+            .map_err(|source| HoldError::Places { dir: state_dir.to_owned(), source })?
+            // Places behind the trim point miss changes that are gone: ask the aggregator.
+            .filter(|places| places.sequence >= spool.released().0);
+        let hold = Self::new(disk, state_dir, owner, spool, places);
+        Ok(Some((hold, recovery)))
+    }
+
+    /// Makes an empty spool with a new name. Blocks.
+    pub(crate) fn create(
+        disk: &Arc<dyn Disk>,
+        state_dir: &Path,
+        config: SpoolConfig,
+        owner: &Owner,
+        id: SpoolId,
+    ) -> Result<Self, HoldError> {
+        let options = options(state_dir, config);
+        let spool = Spool::create(Arc::clone(disk), options, id.0, leaf(owner.hasher(id)))?;
+        Ok(Self::new(disk, state_dir, owner, spool, None))
+    }
+
+    fn new(
+        disk: &Arc<dyn Disk>,
+        state_dir: &Path,
+        owner: &Owner,
+        spool: Spool,
+        places: Option<Places>,
+    ) -> Self {
+        let id = SpoolId(spool.id());
+        let (durable, _) = watch::channel(spool.durable());
+        let (released, _) = watch::channel(spool.released().0);
+        Self {
+            inner: Mutex::new(Inner { spool, places }),
+            disk: Arc::clone(disk),
+            state_dir: state_dir.to_owned(),
+            id,
+            hasher: owner.hasher(id),
+            durable,
+            released,
+        }
+    }
+
+    pub(crate) fn id(&self) -> SpoolId {
+        self.id
+    }
+
+    /// The chain before the first record.
+    pub(crate) fn chain_start(&self) -> Hash {
+        self.hasher.start()
+    }
+
+    /// The last durable sequence, now and as it changes.
+    pub(crate) fn durable(&self) -> watch::Receiver<u64> {
+        self.durable.subscribe()
+    }
+
+    /// The last released sequence, now and as it changes.
+    pub(crate) fn released(&self) -> watch::Receiver<u64> {
+        self.released.subscribe()
+    }
+
+    /// The trim point and the chain there.
+    pub(crate) fn trim_point(&self) -> (u64, Hash) {
+        let (sequence, chain) = self.lock().spool.released();
+        // Before the first release the spool has no chain to remember.
+        let chain = if sequence == 0 { self.hasher.start() } else { Hash(chain) };
+        (sequence, chain)
+    }
+
+    /// Whether it is known where sources stand.
+    pub(crate) fn has_places(&self) -> bool {
+        self.lock().places.is_some()
+    }
+
+    /// Takes the cursors as committed at `sequence`. Blocks.
+    pub(crate) fn set_places(&self, sequence: u64, cursors: Cursors) -> Result<(), HoldError> {
+        let places = Places::new(Arc::clone(&self.disk), &self.state_dir, sequence, cursors);
+        self.save(&places)?;
+        self.lock().places = Some(places);
+        Ok(())
+    }
+
+    /// Where sources stand behind the last durable record. Blocks.
+    pub(crate) fn cursors(&self) -> Result<Cursors, HoldError> {
+        let mut inner = self.lock();
+        let Inner { spool, places } = &mut *inner;
+        let Some(places) = places else { return Ok(Cursors::new()) };
+        let mut cursors = places.cursors.clone();
+        let mut next = places.sequence.max(spool.released().0) + 1;
+        while next <= spool.durable() {
+            let frames = spool.read(next, READ_BYTES_MAX)?;
+            let Some(last) = frames.last() else { break };
+            next = last.sequence + 1;
+            for frame in &frames {
+                merge(&mut cursors, &frame.cursors);
+            }
+        }
+        Ok(cursors)
+    }
+
+    /// Appends lines and their cursor changes, durably, all or none. Blocks.
+    pub(crate) fn append(&self, entries: &[Entry<'_>]) -> Result<(), AppendError> {
+        let mut inner = self.lock();
+        inner.spool.append(entries)?;
+        let durable = inner.spool.sync()?;
+        drop(inner);
+        self.durable.send_replace(durable);
+        Ok(())
+    }
+
+    /// Durable records from a sequence on. Blocks.
+    pub(crate) fn read(&self, from: u64, bytes_max: usize) -> Result<Vec<Frame>, ReadError> {
+        self.lock().spool.read(from, bytes_max)
+    }
+
+    /// The chain hash at `sequence`, which is at or above the trim point; none if
+    /// the spool does not reach it. Blocks.
+    pub(crate) fn chain_at(&self, sequence: u64) -> Result<Option<Hash>, ReadError> {
+        let (mut at, mut chain) = self.trim_point();
+        let mut inner = self.lock();
+        while at < sequence {
+            let frames = inner.spool.read(at + 1, READ_BYTES_MAX)?;
+            if frames.is_empty() {
+                return Ok(None);
+            }
+            for frame in frames.iter().take_while(|frame| frame.sequence <= sequence) {
+                chain = StreamHasher::chain(chain, Hash(frame.leaf));
+                at = frame.sequence;
+            }
+        }
+        Ok((at == sequence).then_some(chain))
+    }
+
+    /// What the records above the places and up to `to` change in the cursors. Blocks.
+    pub(crate) fn changes_up_to(&self, to: u64) -> Result<Cursors, ReadError> {
+        let mut inner = self.lock();
+        let Inner { spool, places } = &mut *inner;
+        let from = places.as_ref().map_or(0, |places| places.sequence);
+        let mut next = from.max(spool.released().0) + 1;
+        let mut changes = Cursors::new();
+        while next <= to {
+            let frames = spool.read(next, READ_BYTES_MAX)?;
+            let Some(last) = frames.last() else { break };
+            next = last.sequence + 1;
+            for frame in frames.iter().take_while(|frame| frame.sequence <= to) {
+                gather(&mut changes, &frame.cursors);
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Forgets what is acked: first the places, then the trim point, then the
+    /// records themselves. Blocks.
+    pub(crate) fn release(&self, to: u64, chain: Hash, changes: &Cursors) -> Result<(), HoldError> {
+        let mut inner = self.lock();
+        let Inner { spool, places } = &mut *inner;
+        if let Some(places) = places
+            && to > places.sequence
+        {
+            apply(&mut places.cursors, changes);
+            places.sequence = to;
+            self.save(places)?;
+        }
+        spool.release(to, chain.0)?;
+        drop(inner);
+        self.released.send_if_modified(|held| std::mem::replace(held, to.max(*held)) < to);
+        Ok(())
+    }
+
+    fn save(&self, places: &Places) -> Result<(), HoldError> {
+        let dir = || self.state_dir.clone();
+        places.save(self.id).map_err(|source| HoldError::Places { dir: dir(), source })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // The spool answers for itself after a panic: it is poisoned or whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn apply(cursors: &mut Cursors, changes: &Cursors) {
+    for (source, changes) in changes {
+        let cursor = cursors.entry(source.clone()).or_default();
+        for (key, value) in changes {
+            if value.is_null() {
+                cursor.remove(key);
+            } else {
+                cursor.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}

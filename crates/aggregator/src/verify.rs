@@ -1,0 +1,105 @@
+//! Re-hashing: a batch is what it says, or it is refused whole.
+//!
+//! Everything in a batch is checked against everything else before it may enter
+//! the buffer: the frame inflates to the size it claims and to nothing more, the
+//! lines are as many as the sequences, and the chain over their leaves ends
+//! where the batch says. What the lines mean is not looked at.
+
+use bytes::Bytes;
+use event::set_aside;
+use integrity::{Hash, StreamHasher};
+use journal::{BatchLines, FRAME_BYTES_MIN};
+use wire::v1;
+
+/// A batch whose parts agree with each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) previous_chain: Hash,
+    pub(crate) chain: Hash,
+    pub(crate) continuations: u64,
+    pub(crate) lines: BatchLines,
+}
+
+/// How a batch contradicts itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Contradiction {
+    #[error("a batch runs from {from} to {to}")]
+    Range { from: u64, to: u64 },
+    #[error("a batch has {what} of {bytes} bytes; the limit is {limit}")]
+    Limit { what: &'static str, bytes: u64, limit: u64 },
+    #[error("a chain hash is not 32 bytes")]
+    Hash,
+    #[error("the frame does not inflate to {claimed} bytes: {why}")]
+    Frame { claimed: u64, why: String },
+    #[error("the frame has {found} lines for {expected} sequences")]
+    Lines { found: u64, expected: u64 },
+    #[error("the chain over the lines does not end where the batch says")]
+    Chain,
+}
+
+/// Inflates and re-hashes a batch. Blocks for the time that takes.
+pub(crate) fn verify(hasher: &StreamHasher, batch: &v1::Batch) -> Result<Verified, Contradiction> {
+    let (from, to) = (batch.from, batch.to);
+    let limit = |what, bytes: usize, limit: usize| {
+        if bytes > limit {
+            Err(Contradiction::Limit { what, bytes: bytes as u64, limit: limit as u64 })
+        } else {
+            Ok(())
+        }
+    };
+    if from == 0 || to < from || to == u64::MAX {
+        return Err(Contradiction::Range { from, to });
+    }
+    let inflated_bytes = usize::try_from(batch.inflated_bytes).unwrap_or(usize::MAX);
+    limit("a frame", batch.frame.len(), wire::BATCH_COMPRESSED_BYTES_MAX)?;
+    limit("an inflated frame", inflated_bytes, wire::BATCH_INFLATED_BYTES_MAX)?;
+    let hash = |bytes: &[u8]| Hash::try_from(bytes).map_err(|_| Contradiction::Hash);
+    let previous_chain = hash(&batch.previous_chain)?;
+    let chain = hash(&batch.chain)?;
+
+    let inflated = inflate(&batch.frame, inflated_bytes)
+        .map_err(|why| Contradiction::Frame { claimed: batch.inflated_bytes, why })?;
+    let expected = to - from + 1;
+    let mut end = previous_chain;
+    let mut continuations = 0;
+    let mut found = 0;
+    for line in inflated.split_inclusive(|byte| *byte == b'\n') {
+        let Some(line) = line.strip_suffix(b"\n") else {
+            return Err(Contradiction::Lines { found, expected });
+        };
+        if found == expected {
+            return Err(Contradiction::Lines { found: found + 1, expected });
+        }
+        end = StreamHasher::chain(end, hasher.leaf(from + found, line));
+        continuations += u64::from(set_aside::is_continuation(line));
+        found += 1;
+    }
+    if found != expected {
+        return Err(Contradiction::Lines { found, expected });
+    }
+    if end != chain {
+        return Err(Contradiction::Chain);
+    }
+    let lines = if inflated.len() >= FRAME_BYTES_MIN {
+        BatchLines::Frame { frame: batch.frame.clone(), inflated_bytes: batch.inflated_bytes }
+    } else {
+        BatchLines::Plain(Bytes::from(inflated))
+    };
+    Ok(Verified { from, to, previous_chain, chain, continuations, lines })
+}
+
+/// Inflates exactly one zstd frame to exactly `size` bytes.
+fn inflate(frame: &[u8], size: usize) -> Result<Vec<u8>, String> {
+    let length = zstd::zstd_safe::find_frame_compressed_size(frame)
+        .map_err(|code| zstd::zstd_safe::get_error_name(code).to_owned())?;
+    if length != frame.len() {
+        return Err("it is not exactly one zstd frame".to_owned());
+    }
+    let inflated = zstd::bulk::decompress(frame, size).map_err(|error| error.to_string())?;
+    if inflated.len() != size {
+        return Err(format!("it inflates to {}", inflated.len()));
+    }
+    Ok(inflated)
+}

@@ -1,0 +1,74 @@
+//! Making record n+1.
+//!
+//! One commit is in flight for one writer, and folded state never advances
+//! while an attempt is pending: the caller waits here until it is known whose
+//! record n+1 is. If it is another's, that one is folded and the caller decides
+//! anew from the state that it left.
+
+use crate::error::JournalError;
+use crate::layout;
+use crate::read::Journal;
+use crate::record::{Body, SegmentRef};
+use crate::segment::Packed;
+use crate::snapshot::SNAPSHOT_EVERY;
+use crate::state::State;
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Our record is number n and folded.
+    Ours(u64),
+    /// Another writer's record took the number and is folded; nothing of ours is in.
+    Theirs(u64),
+}
+
+impl Journal {
+    /// Puts a segment under a fresh name and says how a record names it.
+    ///
+    /// # Errors
+    /// [`JournalError::Segment`] if it is unknown whether the object is there. It
+    /// harms nobody: what no record names does not exist.
+    pub async fn put_segment(&self, packed: &Packed) -> Result<SegmentRef, JournalError> {
+        let path = layout::segment(self.clock.now(), self.entropy.bytes());
+        self.store.ensure(&path, packed.bytes.clone()).await.map_err(JournalError::Segment)?;
+        Ok(SegmentRef {
+            path: path.to_string(),
+            bytes: packed.bytes.len() as u64,
+            sha256: packed.sha256,
+            frames: packed.frames.clone(),
+        })
+    }
+
+    /// Tries to make `body` the record after `state`.
+    ///
+    /// # Errors
+    /// [`JournalError::Append`] if the outcome is unknown; `state` has not moved
+    /// then, and the caller tries the *same* body again.
+    pub async fn commit(&self, state: &mut State, body: &Body) -> Result<Committed, JournalError> {
+        let number = state.head + 1;
+        debug_assert_eq!(state.check(body), Ok(()), "a writer validates before it commits");
+        let with_hash = if number.is_multiple_of(SNAPSHOT_EVERY) {
+            let (bytes, hash) = state.canonical();
+            self.put_snapshot(number, bytes).await;
+            Some(Body { state_sha256: Some(hash), ..body.clone() })
+        } else {
+            None
+        };
+        let body = with_hash.as_ref().unwrap_or(body);
+        let appended = self
+            .ledger
+            .append(&state.ledger_head(), self.entropy.bytes(), self.clock.now(), body)
+            .await
+            .map_err(JournalError::Append)?;
+        match appended {
+            ledger::Appended::Ours(record) => {
+                self.fold_record(state, &record)?;
+                Ok(Committed::Ours(number))
+            }
+            ledger::Appended::Theirs(record) => {
+                self.fold_record(state, &record)?;
+                Ok(Committed::Theirs(number))
+            }
+        }
+    }
+}
