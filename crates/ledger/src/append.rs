@@ -62,12 +62,16 @@ impl Ledger {
                 Ok(Some(found)) => return Ok(Appended::Theirs(found)),
                 Ok(None) => match failure {
                     source @ CreateError::Rejected { .. } if !may_land_later => {
+                        let source = Box::new(source);
                         return Err(AppendError::Rejected { path: path.to_string(), source });
                     }
                     failure => Box::new(failure),
                 },
                 Err(source) if source.is_retryable() => Box::new(source),
-                Err(source) => return Err(AppendError::Ledger { path: path.to_string(), source }),
+                Err(source) => {
+                    let source = Box::new(source);
+                    return Err(AppendError::Ledger { path: path.to_string(), source });
+                }
             };
             if attempt == ATTEMPTS_MAX {
                 let path = path.to_string();

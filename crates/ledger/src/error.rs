@@ -69,14 +69,16 @@ pub enum AppendError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The store refused and the record is not there. A person has to act.
+    /// The store refused, and nothing of this call is or will be there. A person
+    /// has to act. (An earlier call that ended in [`AppendError::Unknown`] stays
+    /// unknown.)
     #[error("append {path}")]
     Rejected {
         /// The record's object.
         path: String,
         /// The store's words.
         #[source]
-        source: CreateError,
+        source: Box<CreateError>,
     },
     /// What is there instead of our record must not be believed. Stop.
     #[error("append {path}: read back what is there instead")]
@@ -85,7 +87,7 @@ pub enum AppendError {
         path: String,
         /// What is wrong with it.
         #[source]
-        source: LedgerError,
+        source: Box<LedgerError>,
     },
     /// The body makes no record: a mistake in the program that wrote it.
     #[error("append {path}: the body makes no record: {what}")]

@@ -11,6 +11,7 @@
 //!   [`Disk::sync_dir`] on its directory answered `Ok`.
 //! - [`Disk::rename`] replaces its target in one step.
 
+use std::any::Any;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -51,6 +52,12 @@ pub trait Disk: Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the lock that a file stands for, until the answer is dropped or the
+    /// process ends; `WouldBlock` if somebody else holds it. A disk that only one
+    /// process can reach has nothing to lock.
+    fn lock(&self, _path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
+        Ok(Box::new(()))
+    }
 }
 
 /// One open file.
@@ -127,6 +134,12 @@ impl Disk for LocalDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        file.try_lock()?;
+        Ok(Box::new(file))
+    }
 }
 
 #[derive(Debug)]
@@ -177,5 +190,16 @@ mod tests {
         assert_eq!(buffer.get(..5), Some(b"world".as_slice()));
         assert!(disk.open(&nested.join("y"), Open::CreateNew).is_err(), "create-new refuses");
         assert_eq!(disk.list(dir.path()).expect("list").len(), 1);
+    }
+
+    #[test]
+    fn a_lock_has_one_holder_and_ends_with_it() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("lock");
+        let held = LocalDisk.lock(&path).expect("lock");
+        let error = LocalDisk.lock(&path).err().expect("held elsewhere");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        LocalDisk.lock(&path).expect("free again");
     }
 }

@@ -17,9 +17,10 @@
 //! in which nothing can be read is called `….unreadable` and left alone.
 //!
 //! # How the code is laid out
-//! [`Spool`] is opened (`recover`, over `scan`), written (`append`), read
-//! (`read`) and trimmed (`release`). `segment` knows what is where in a segment,
-//! `window` reads a file forward, `format` is bytes only.
+//! [`Spool`] is opened (`recover`: take the `inventory`, `scan` each segment,
+//! `account` for what is lost, act on it), written (`append`), read (`read`) and
+//! trimmed (`release`). `segment` knows what is where in a segment, `window` reads
+//! a file forward, `format` is bytes only.
 //!
 //! # Why the spool knows nothing of events
 //! A payload is bytes, cursors are bytes, the chain is 32 bytes handed in at
@@ -31,10 +32,20 @@
 //! a good one. A database brings a second log beneath this one. A ring
 //! overwrites its past, and what cannot be read here is never overwritten.
 
+mod account;
+mod append;
 mod error;
+mod format;
+mod inventory;
 mod options;
+mod read;
+mod recover;
 mod recovery;
+mod release;
+mod scan;
+mod segment;
 mod spool;
+mod window;
 
 pub use error::{AppendError, OpenError, ReadError};
 pub use options::{CURSORS_BYTES_MAX, LeafFn, Options, PAYLOAD_BYTES_MAX};

@@ -1,13 +1,26 @@
 //! The spool itself: what is known about it in memory, and its small questions.
 
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use seam::Disk;
+use seam::{Disk, DiskFile, Open};
 
-use crate::error::{AppendError, OpenError, ReadError};
+use crate::error::AppendError;
 use crate::options::{LeafFn, Options};
-use crate::recovery::Recovery;
+use crate::read::Reader;
+use crate::segment::Segment;
+
+/// Keeps two from opening one directory.
+pub(crate) const LOCK_NAME: &str = "lock";
+
+/// Left behind by a failed fsync: what was written last may be in the operating
+/// system's memory only, whatever a later fsync says. It need not survive a power
+/// cut, because that memory does not either.
+pub(crate) const UNSYNCED_NAME: &str = "unsynced";
 
 /// One entry to append.
 #[derive(Clone, Copy, Debug)]
@@ -32,75 +45,95 @@ pub struct Frame {
 }
 
 /// A durable queue of frames. All calls block.
-pub struct Spool {}
+pub struct Spool {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: Options,
+    pub(crate) id: [u8; 16],
+    pub(crate) leaf: LeafFn,
+    pub(crate) released: (u64, [u8; 32]),
+    pub(crate) head: u64,
+    pub(crate) durable: u64,
+    /// Live segments, in order; the last one is appended to if `active` is open.
+    pub(crate) segments: VecDeque<Segment>,
+    pub(crate) active: Option<Box<dyn DiskFile>>,
+    /// Frames before they are written together.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) reader: Option<Reader>,
+    /// Whether there is room set apart for a trim point on a full disk.
+    pub(crate) reserve: bool,
+    /// Why nothing can be written any more.
+    pub(crate) poisoned: Option<String>,
+    /// Held, never read.
+    pub(crate) _lock: Box<dyn Any + Send + Sync>,
+}
 
-#[expect(unused_variables, clippy::missing_errors_doc, reason = "the interface, ahead of its code")]
 impl Spool {
-    /// Makes a new spool with the name `id`, durably.
-    pub fn create(
-        disk: Arc<dyn Disk>,
-        options: Options,
-        id: [u8; 16],
-        leaf: LeafFn,
-    ) -> Result<Self, OpenError> {
-        unimplemented!("create")
-    }
-
-    /// Opens the spool in a directory, or says that there is none.
-    pub fn open(
-        disk: Arc<dyn Disk>,
-        options: Options,
-        leaf_for_id: impl FnOnce([u8; 16]) -> LeafFn,
-    ) -> Result<Option<(Self, Recovery)>, OpenError> {
-        unimplemented!("open")
-    }
-
     /// The spool's name, for ever.
+    #[must_use]
     pub fn id(&self) -> [u8; 16] {
-        unimplemented!("id")
+        self.id
     }
 
     /// The last appended sequence; 0 before the first.
+    #[must_use]
     pub fn head(&self) -> u64 {
-        unimplemented!("head")
+        self.head
     }
 
     /// The last sequence that survives a power cut.
+    #[must_use]
     pub fn durable(&self) -> u64 {
-        unimplemented!("durable")
+        self.durable
     }
 
     /// The trim point, and the chain handed in with it.
+    #[must_use]
     pub fn released(&self) -> (u64, [u8; 32]) {
-        unimplemented!("released")
+        self.released
     }
 
     /// Bytes in live segments, which `disk_bytes_max` bounds.
+    #[must_use]
     pub fn disk_bytes(&self) -> u64 {
-        unimplemented!("disk_bytes")
+        self.segments.iter().map(|segment| segment.len).sum()
     }
 
-    /// Appends entries, all or none; answers the last sequence. Durable only
-    /// after [`Spool::sync`].
-    pub fn append(&mut self, entries: &[Entry<'_>]) -> Result<u64, AppendError> {
-        unimplemented!("append")
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.options.dir.join(name)
     }
 
-    /// Makes everything appended durable; answers the durable head. A failure
-    /// poisons the spool until it is opened again.
-    pub fn sync(&mut self) -> Result<u64, AppendError> {
-        unimplemented!("sync")
+    pub(crate) fn refuse_if_poisoned(&self) -> Result<(), AppendError> {
+        match &self.poisoned {
+            None => Ok(()),
+            Some(cause) => {
+                Err(AppendError::Poisoned { dir: self.options.dir.clone(), cause: cause.clone() })
+            }
+        }
     }
 
-    /// Durable frames from a sequence on, without a hole between them: as many as
-    /// fit `bytes_max` bytes, at least one if there is one, none at the end.
-    pub fn read(&mut self, from: u64, bytes_max: usize) -> Result<Vec<Frame>, ReadError> {
-        unimplemented!("read")
+    /// Nothing is known any more about what was written last: writes no more
+    /// until reopened, and tells whoever does that. Gives the error back.
+    pub(crate) fn poison(&mut self, error: AppendError) -> AppendError {
+        let cause = match &error {
+            AppendError::Io { source, .. } => format!("{error}: {source}"),
+            other => other.to_string(),
+        };
+        self.poisoned.get_or_insert(cause);
+        self.active = None;
+        // A disk that refuses this too will hardly let the spool be opened again.
+        drop(self.disk.open(&self.path(UNSYNCED_NAME), Open::CreateNew));
+        error
     }
+}
 
-    /// Moves the trim point to `to` (durably) and then unlinks what lies wholly
-    /// at or below it. At or below the present trim point it does nothing.
-    pub fn release(&mut self, to: u64, chain: [u8; 32]) -> Result<(), AppendError> {
-        unimplemented!("release")
+impl fmt::Debug for Spool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spool")
+            .field("dir", &self.options.dir)
+            .field("released", &self.released.0)
+            .field("durable", &self.durable)
+            .field("head", &self.head)
+            .field("poisoned", &self.poisoned)
+            .finish_non_exhaustive()
     }
 }

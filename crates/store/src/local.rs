@@ -20,6 +20,7 @@
 //! Needs hard links and directory sync, so Linux or another Unix.
 
 mod place;
+mod seen;
 
 use std::fmt;
 use std::ops::Range;
@@ -123,7 +124,7 @@ impl ObjectStore for LocalStore {
         let file = self.file(location)?;
         let found = self.reads.get_opts(location, options).await?;
         let placer = Arc::clone(&self.placer);
-        let synced = Blocking::Pool.run(move || placer.sync_place_of(&file)).await;
+        let synced = Blocking::Pool.run(move || placer.sync_sighting(&file)).await;
         synced.map_err(|error| explain(location, error))?;
         Ok(found)
     }

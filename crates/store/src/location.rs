@@ -37,7 +37,7 @@ impl Location {
             ));
         }
         if url.scheme() == "file" {
-            return Self::file(&url).ok_or_else(|| {
+            return Self::file(text, &url).ok_or_else(|| {
                 malformed(
                     "name an absolute directory, with three slashes: file:///var/lib/orgtrail",
                 )
@@ -71,9 +71,9 @@ impl Location {
         }
     }
 
-    fn file(url: &Url) -> Option<Self> {
+    fn file(text: &str, url: &Url) -> Option<Self> {
         // `file:x` and `file://x/y` parse as URLs of another directory than meant.
-        if !url.as_str().starts_with("file:///") {
+        if !text.to_ascii_lowercase().starts_with("file:///") {
             return None;
         }
         let root = url.to_file_path().ok()?;

@@ -28,6 +28,8 @@ use std::time::Duration;
 use object_store::PutPayload;
 use seam::Entropy;
 
+use super::seen::Synced;
+
 /// Leftovers younger than this may belong to a put that is under way.
 const LEFTOVER_AGE_MIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many directories are remembered as durable; past that, all are checked anew.
@@ -76,6 +78,7 @@ pub(super) struct Placer {
     token: u128,
     made: AtomicU64,
     durable: Mutex<BTreeSet<PathBuf>>,
+    synced: Synced,
     poisoned: AtomicBool,
     swept: Once,
 }
@@ -87,6 +90,7 @@ impl Placer {
             token: u128::from_le_bytes(entropy.bytes()),
             made: AtomicU64::new(0),
             durable: Mutex::new(BTreeSet::new()),
+            synced: Synced::default(),
             poisoned: AtomicBool::new(false),
             swept: Once::new(),
         }
@@ -120,10 +124,15 @@ impl Placer {
         self.sync_dir(dir)
     }
 
-    /// Makes durable what was seen at `file`.
-    pub(super) fn sync_place_of(&self, file: &Path) -> Result<(), PlaceError> {
+    /// Makes durable that `file` is where it was seen.
+    pub(super) fn sync_sighting(&self, file: &Path) -> Result<(), PlaceError> {
         self.check_health()?;
-        file.parent().map_or(Ok(()), |dir| self.sync_dir(dir))
+        let Some(dir) = file.parent() else { return Ok(()) };
+        if let Some(pending) = self.synced.needed(dir, file) {
+            self.sync_dir(dir)?;
+            self.synced.done(dir, &pending);
+        }
+        Ok(())
     }
 
     fn name(&self, target: &Path, content: &Content, mode: Mode) -> Result<(), PlaceError> {
@@ -240,6 +249,13 @@ impl Placer {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Placer {
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
     }
 }
 
