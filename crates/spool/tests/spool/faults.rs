@@ -261,6 +261,11 @@ fn run(seed: u64, fault: Option<(u64, Fault)>) -> u64 {
             model.disk.heal();
             model.work(&mut spool, STEPS / 3);
             assert!(!is_poisoned(&mut spool));
+        } else if kind != Fault::PowerCut {
+            // A killed process: what it wrote is there, and not yet durable.
+            drop(spool);
+            model.disk.heal();
+            drop(model.reopen(false).expect("the disk is well"));
         }
     }
     let operations = model.disk.operations();
