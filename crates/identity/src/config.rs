@@ -43,7 +43,8 @@ pub fn server_config(
 /// When a file cannot be read, or is not an agent's.
 pub fn client_config(files: &Files, clock: &Clock) -> Result<Arc<ClientConfig>, FilesError> {
     let material = Contents::read(files).parse(files)?;
-    client(&material, clock).map(Arc::new)
+    let refuse = Arc::new(ArcSwap::from_pointee(Refuse::nobody()));
+    client(&material, &refuse, clock).map(Arc::new)
 }
 
 pub(crate) fn server(
@@ -78,7 +79,11 @@ pub(crate) fn server(
     Ok(config)
 }
 
-pub(crate) fn client(material: &Material, clock: &Clock) -> Result<ClientConfig, FilesError> {
+pub(crate) fn client(
+    material: &Material,
+    refuse: &Arc<ArcSwap<Refuse>>,
+    clock: &Clock,
+) -> Result<ClientConfig, FilesError> {
     let Name::Agent(own) = &material.own.name else {
         return Err(not_ours(material, |uri| IdentityError::NotAnAgent { uri }));
     };
@@ -88,7 +93,11 @@ pub(crate) fn client(material: &Material, clock: &Clock) -> Result<ClientConfig,
         WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build().map_err(
             |error| FilesError::Ca { path: material.files.ca.clone(), what: error.to_string() },
         )?;
-    let verifier = AggregatorVerifier { webpki, organization: own.organization.clone() };
+    let verifier = AggregatorVerifier {
+        webpki,
+        organization: own.organization.clone(),
+        refuse: Arc::clone(refuse),
+    };
 
     let mut config = ClientConfig::builder_with_details(provider, Arc::new(Time(clock.clone())))
         .with_protocol_versions(&[&rustls::version::TLS13])

@@ -114,28 +114,17 @@ impl Credentials<ServerConfig> {
             }
         }
     }
-
-    /// The list in force, for connections already open.
-    #[must_use]
-    pub fn refuse(&self) -> Arc<Refuse> {
-        self.refuse.load_full()
-    }
-
-    /// Puts another list in force, for every handshake from now on.
-    pub fn set_refuse(&self, refuse: Refuse) {
-        self.refuse.store(Arc::new(refuse));
-    }
 }
 
 impl Credentials<ClientConfig> {
-    /// Reads an agent's files.
+    /// Reads an agent's files. Nobody is refused until [`Credentials::set_refuse`].
     ///
     /// An expired certificate is read too; [`Credentials::validity`] says so.
     ///
     /// # Errors
     /// When the files are unusable, or not an agent's.
     pub fn for_agent(files: Files, clock: Clock) -> Result<Self, FilesError> {
-        Self::load(files, Refuse::nobody(), clock, |material, _, clock| client(material, clock))
+        Self::load(files, Refuse::nobody(), clock, client)
     }
 
     /// What our certificate says, as the aggregator will see it.
@@ -173,6 +162,17 @@ impl<C> Credentials<C> {
     #[must_use]
     pub fn config(&self) -> Arc<C> {
         Arc::clone(&self.current.load().config)
+    }
+
+    /// The list in force, for connections already open.
+    #[must_use]
+    pub fn refuse(&self) -> Arc<Refuse> {
+        self.refuse.load_full()
+    }
+
+    /// Puts another list in force, for every handshake from now on.
+    pub fn set_refuse(&self, refuse: Refuse) {
+        self.refuse.store(Arc::new(refuse));
     }
 
     /// What our own certificate says.

@@ -60,6 +60,12 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// Whether it has expired at `now`; its connections must end then.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        now > self.not_after
+    }
+
     /// The URI that names its holder.
     #[must_use]
     pub fn uri(&self) -> String {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use integrity::Hash;
 
 use crate::name::{IdentityError, Name, quoted};
-use crate::peer::Peer;
+use crate::peer::{Certificate, Peer};
 
 /// What `[identity] refuse` lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +60,12 @@ impl Refuse {
     #[must_use]
     pub fn refuses(&self, peer: &Peer) -> Option<IdentityError> {
         self.entry(peer.fingerprint, peer.identity.to_string())
+    }
+
+    /// Whether a connection to the holder of `certificate` must end, and by which entry.
+    #[must_use]
+    pub fn refuses_certificate(&self, certificate: &Certificate) -> Option<IdentityError> {
+        self.entry(certificate.fingerprint, certificate.uri())
     }
 
     fn entry(&self, fingerprint: Hash, uri: String) -> Option<IdentityError> {

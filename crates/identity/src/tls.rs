@@ -19,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::config::ALPN;
 use crate::name::{IdentityError, quoted};
-use crate::peer::{Peer, peer};
+use crate::peer::{Peer, certificate, peer};
 
 mod fault;
 mod plaintext;
@@ -104,7 +104,12 @@ pub async fn connect(
             part(stream, &[]).await;
             Err(error(fault))
         }
-        Ok(Ok(stream)) => Ok(ClientStream::new(stream)),
+        Ok(Ok(stream)) => {
+            let (_, connection) = stream.get_ref();
+            let leaf = connection.peer_certificates().and_then(|chain| chain.first());
+            let aggregator = leaf.map_or(Err(IdentityError::NoUri), |leaf| certificate(leaf));
+            Ok(ClientStream::new(stream, aggregator.map_err(|fault| error(fault.into()))?))
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::name::{AggregatorIdentity, IdentityError, Name, Organization};
+use crate::name::{IdentityError, Name, Organization};
 use crate::peer::{certificate, peer};
 use crate::refuse::Refuse;
 
@@ -30,6 +30,7 @@ pub(crate) struct AgentVerifier {
 pub(crate) struct AggregatorVerifier {
     pub(crate) webpki: Arc<dyn ServerCertVerifier>,
     pub(crate) organization: Organization,
+    pub(crate) refuse: Arc<ArcSwap<Refuse>>,
 }
 
 impl AgentVerifier {
@@ -42,13 +43,16 @@ impl AgentVerifier {
 
 impl AggregatorVerifier {
     fn identify(&self, certificate_der: &[u8]) -> Result<(), IdentityError> {
-        match certificate(certificate_der)?.name {
-            Name::Agent(agent) => Err(IdentityError::NotAnAggregator { uri: agent.to_string() }),
+        let certificate = certificate(certificate_der)?;
+        match &certificate.name {
+            Name::Agent(agent) => {
+                return Err(IdentityError::NotAnAggregator { uri: agent.to_string() });
+            }
             Name::Aggregator(aggregator) => {
-                let AggregatorIdentity { organization, .. } = &aggregator;
-                same(&self.organization, organization, || aggregator.to_string())
+                same(&self.organization, &aggregator.organization, || aggregator.to_string())?;
             }
         }
+        self.refuse.load().refuses_certificate(&certificate).map_or(Ok(()), Err)
     }
 }
 

@@ -260,8 +260,8 @@ fn refused(f: &mut fmt::Formatter<'_>, peer: Party, alert: AlertDescription) -> 
              listed in its [identity] refuse; its log says which"
         }
         (AlertDescription::CertificateUnknown | AlertDescription::AccessDenied, Party::Agent) => {
-            "it does not accept who our certificate names: another organization, or not exactly one aggregator's URI; \
-             its log says which"
+            "it does not accept who our certificate names: another organization, not exactly one aggregator's URI, or \
+             listed in its [identity] refuse; its log says which"
         }
         (AlertDescription::CertificateRequired, _) => "it wants a certificate and got none",
         (AlertDescription::UnsupportedCertificate, _) => {

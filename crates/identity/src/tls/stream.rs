@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::fault::{Fault, HandshakeError, Party};
+use crate::peer::Certificate;
 
 /// What the aggregator said of our certificate, once it has.
 #[derive(Clone, Debug, Default)]
@@ -39,13 +40,24 @@ impl Verdict {
 #[derive(Debug)]
 pub struct ClientStream {
     inner: tokio_rustls::client::TlsStream<TcpStream>,
+    aggregator: Certificate,
     verdict: Verdict,
 }
 
 impl ClientStream {
-    pub(super) fn new(inner: tokio_rustls::client::TlsStream<TcpStream>) -> (Self, Verdict) {
+    pub(super) fn new(
+        inner: tokio_rustls::client::TlsStream<TcpStream>,
+        aggregator: Certificate,
+    ) -> (Self, Verdict) {
         let verdict = Verdict::default();
-        (Self { inner, verdict: verdict.clone() }, verdict)
+        (Self { inner, aggregator, verdict: verdict.clone() }, verdict)
+    }
+
+    /// Whom we are connected to: the connection must end once that certificate
+    /// is refused or has expired.
+    #[must_use]
+    pub fn aggregator(&self) -> &Certificate {
+        &self.aggregator
     }
 
     /// Notes a failed write. The alert that explains it may still be unread.

@@ -1,7 +1,9 @@
 //! Every certificate that is not accepted, and both sides' sentences.
 
 use identity::tls::{Fault, Party};
-use identity::{Files, FilesError, IdentityError, Refuse, certificate, client_config};
+use std::sync::Arc;
+
+use identity::{Credentials, Files, FilesError, IdentityError, Refuse, certificate, client_config};
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::AlertDescription;
 use rustls_pki_types::CertificateDer;
@@ -195,6 +197,29 @@ async fn an_agent_refuses_whatever_is_not_its_aggregator() {
     assert_eq!(fault, Fault::WrongPurpose);
     let disguised = |lab: &Lab| lab.odd(&Odd { uris: vec![AGENT], ..Odd::server() });
     check(disguised, "is an agent's", unknown).await;
+}
+
+#[tokio::test]
+async fn an_agent_refuses_a_listed_aggregator() {
+    let lab = Lab::new();
+    let credentials = Credentials::for_agent(lab.agent("main"), Clock::system()).expect("load");
+    let server = aggregator(&lab.server("localhost"), &Refuse::nobody());
+    let met = meet(Arc::clone(&server), credentials.config()).await;
+    let (stream, _) = met.client.expect("connected");
+    assert_eq!(stream.aggregator().uri(), AGGREGATOR);
+    assert!(credentials.refuse().refuses_certificate(stream.aggregator()).is_none());
+
+    // The list is in force for what is open and for what comes next.
+    credentials.set_refuse(Refuse::parse([AGGREGATOR]).expect("a valid entry"));
+    assert!(credentials.refuse().refuses_certificate(stream.aggregator()).is_some());
+    let met = meet(server, credentials.config()).await;
+    let refusal = met.client.expect_err("refused");
+    assert!(
+        refusal.to_string().contains("refuse lists spiffe://corp/aggregator/localhost"),
+        "{refusal}"
+    );
+    let told = met.server.expect_err("the agent went away").to_string();
+    assert!(told.contains("listed in its [identity] refuse"), "{told}");
 }
 
 impl Lab {
