@@ -7,10 +7,12 @@
 //!
 //! Layout: [`programs`] builds and finds the two programs, [`process`] runs one, [`python`] makes the
 //! environment of the foreign readers and runs scripts in it, [`oracle`] asks
-//! the independent checker about a store.
+//! the independent checker about a store, [`moto`] starts an S3 server.
 //!
-//! It uses no crate of the product but `sample`, which only makes input.
+//! It uses no crate of the product; the tests themselves use `sample`, which
+//! only makes input, and `store`, to reach S3 as the programs do.
 
+pub mod moto;
 pub mod oracle;
 pub mod process;
 pub mod programs;
