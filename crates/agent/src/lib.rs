@@ -19,6 +19,9 @@ mod batch;
 mod collect;
 mod config;
 mod connect;
+mod directory;
+mod file;
+pub mod files;
 mod forward;
 mod hold;
 mod link;
@@ -28,5 +31,7 @@ mod split;
 
 pub use agent::{Agent, AgentError, Held, Sources, look, take_over};
 pub use config::{Config, InvalidConfig, SourceConfig, SpoolConfig};
+pub use directory::directory_source;
+pub use file::file_source;
 pub use hold::{HoldError, Owner};
 pub use link::{Connect, ConnectError, Inbound, Link, OUTBOUND_MAX};

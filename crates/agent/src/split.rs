@@ -184,6 +184,11 @@ impl Splitter {
         }
     }
 
+    /// Raw offset after the last byte that was read of the object.
+    pub(crate) fn raw_at(&self) -> u64 {
+        self.raw_at.unwrap_or_else(|| self.content.raw_at())
+    }
+
     fn begin(&mut self, file: &mut dyn DiskFile) -> io::Result<()> {
         if let Some(at) = self.raw_at {
             self.start_raw(at, "bytes that cannot be inflated");
