@@ -132,3 +132,57 @@ pub(crate) fn timestamp(second: i64) -> Timestamp {
     let bound = if second < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(second).unwrap_or(bound)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rustls_pki_types::CertificateDer;
+    use rustls_pki_types::pem::PemObject as _;
+    use seam::Entropy;
+
+    use super::*;
+    use crate::ca::{Authority, Existing, Request, init};
+
+    const URI: &str = "spiffe://corp/account/000000000042/agent/main";
+
+    fn issued() -> CertificateDer<'static> {
+        let dir = tempfile::TempDir::new().expect("a directory");
+        let (now, entropy) = (Timestamp::UNIX_EPOCH, Entropy::system());
+        let organization = "corp".parse().expect("an organization");
+        init(dir.path(), &organization, now, &entropy).expect("make a CA");
+        let authority = Authority::open(dir.path()).expect("open the CA");
+        let request = Request {
+            out: dir.path(),
+            valid_days: 30,
+            existing: Existing::Keep,
+            now,
+            entropy: &entropy,
+        };
+        let account = "000000000042".parse().expect("an account id");
+        let name = "main".parse().expect("an agent name");
+        authority.issue_agent(account, &name, false, &request).expect("issue");
+        CertificateDer::from_pem_file(dir.path().join("agent.pem")).expect("a certificate")
+    }
+
+    /// Whatever bytes come, the answer is a name that stands in them, or an error.
+    #[test]
+    fn a_damaged_certificate_is_an_error_or_another_certificate() {
+        let whole = issued();
+        let sound = peer(&whole).expect("an agent's certificate");
+        assert_eq!(sound.identity.to_string(), URI);
+        for at in 0..whole.len() {
+            assert!(peer(&whole[..at]).is_err(), "cut at byte {at}");
+            for flip in [0x01, 0x20, 0x80, 0xff] {
+                let mut damaged = whole.to_vec();
+                damaged[at] ^= flip;
+                let Ok(found) = peer(&damaged) else { continue };
+                assert_ne!(found.fingerprint, sound.fingerprint);
+                let uri = found.identity.to_string();
+                let stands = damaged.windows(uri.len()).any(|window| window == uri.as_bytes());
+                assert!(stands, "byte {at} ^ {flip:#x}: {uri}");
+            }
+        }
+        let longer = [whole.as_ref(), &[0]].concat();
+        assert!(matches!(peer(&longer), Err(IdentityError::Unreadable { .. })));
+    }
+}

@@ -62,6 +62,24 @@ async fn a_probe_that_says_nothing_is_known_as_one() {
     assert!(refusal.is_probe(), "{refusal}");
 }
 
+/// A client that begins a handshake and stalls holds a place for ten seconds, no longer.
+#[tokio::test]
+async fn a_handshake_has_a_deadline() {
+    let lab = Lab::new();
+    let config = aggregator(&lab.server("localhost"), &Refuse::nobody());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
+    let address = listener.local_addr().expect("an address");
+    let client = async {
+        let mut stream = TcpStream::connect(address).await.expect("connect");
+        stream.write_all(&[22, 3, 1]).await.expect("write");
+        stream
+    };
+    let (served, _stalled) = tokio::join!(accept_one(listener, config), client);
+    let refusal = served.expect_err("given up");
+    assert_eq!(refusal.fault, Fault::TimedOut);
+    assert!(refusal.to_string().ends_with("within 10 s"), "{refusal}");
+}
+
 /// A ClientHello as TLS 1.2 knew it: no supported_versions extension.
 fn hello_of_tls12() -> Vec<u8> {
     let mut body = vec![3, 3];
