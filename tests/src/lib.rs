@@ -5,13 +5,18 @@
 //! PyArrow, and Python that follows the documents rather than the code. This
 //! library is what those files share.
 //!
-//! Layout: [`programs`] builds and finds the two programs, [`process`] runs one, [`python`] makes the
-//! environment of the foreign readers and runs scripts in it, [`oracle`] asks
-//! the independent checker about a store, [`moto`] starts an S3 server.
+//! Layout: [`programs`] builds and finds the two programs, [`process`] runs one,
+//! [`fleet`] runs many that are killed and moved by [`dice`], [`feed`] writes what
+//! they read meanwhile. [`python`] makes the environment of the foreign readers
+//! and runs scripts in it, [`oracle`] asks the independent checker about a store,
+//! [`moto`] starts an S3 server.
 //!
-//! It uses no crate of the product; the tests themselves use `sample`, which
-//! only makes input, and `store`, to reach S3 as the programs do.
+//! It uses no crate of the product but `sample`, which only makes input; the
+//! tests themselves also use `store`, to reach S3 as the programs do.
 
+pub mod dice;
+pub mod feed;
+pub mod fleet;
 pub mod moto;
 pub mod oracle;
 pub mod process;

@@ -78,6 +78,16 @@ pub fn check_store(store: &Path) -> Result<Value> {
     serde_json::from_str(&found).context("read what check.py found")
 }
 
+/// Runs `check.py` on a store and the files that went in, all of them through
+/// agents of one account each.
+///
+/// # Errors
+/// Anything differs; the message names it.
+pub fn check_files(store: &Path, source: &Path) -> Result<Value> {
+    let found = run(Python::oracle()?.script("check.py").arg(store).arg(source))?;
+    serde_json::from_str(&found).context("read what check.py found")
+}
+
 /// The directory below `dir` that is a store: the one with a journal.
 ///
 /// # Errors

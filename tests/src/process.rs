@@ -88,6 +88,14 @@ impl Process {
         Ok(())
     }
 
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// If the system cannot tell.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("look for its end")
+    }
+
     /// Waits for its own end; gives how it ended and all that it said.
     ///
     /// # Errors
