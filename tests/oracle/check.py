@@ -1,6 +1,6 @@
 """Checks a store against the files that were delivered into it.
 
-    check.py STORE SOURCE [--organization] [--summary FILE] [--trail NAME]
+    check.py STORE [SOURCE] [--organization] [--summary FILE] [--expected FILE] [--trail NAME]
 
 Finds the records in the files by itself, reads the Parquet with DuckDB, and
 compares: count, every eventID, the partition of every row, each record rebuilt
@@ -170,12 +170,29 @@ class Check:
         if self.arguments.organization and foreign != told:
             self.complain(f"{foreign} records lie in another account's folder, {told} are set aside")
         quarantine.compare(asides, files, self.complain)
+        if self.arguments.expected:
+            self.compare_expected(files, asides)
         self.found |= {
             "files": len(files),
             "records_in_files": sum(wanted.values()),
             "others_in_files": sum(len(file.others()) for file in files),
             "event_ids": len(ids),
         }
+
+    def compare_expected(self, files, asides):
+        """What the maker of the files knows of each: how many records, which reasons."""
+        with open(self.arguments.expected, encoding="utf-8") as file:
+            expected = json.load(file)
+        for name, wanted in expected.items():
+            source = quarantine.the_source(files, os.path.join(self.arguments.source, name))
+            count = len(source.records())
+            if wanted["records"] not in (None, count):
+                self.complain(f"{name}: {count} records were found, it has {wanted['records']}")
+            marks = [aside for aside in asides if aside.mark]
+            given = {a.reason for a in marks if source is quarantine.the_source(files, a.mark["source"])}
+            missing = [reason for reason in wanted["reasons"] if reason and reason not in given]
+            if missing or bool(wanted["reasons"]) != bool(given):
+                self.complain(f"{name}: reasons {sorted(given)}, wanted {wanted['reasons']}")
 
     def compare_summary(self):
         with open(self.arguments.summary, encoding="utf-8") as file:
@@ -216,6 +233,7 @@ def main():
     parser.add_argument("source", nargs="?")
     parser.add_argument("--organization", action="store_true")
     parser.add_argument("--summary")
+    parser.add_argument("--expected")
     parser.add_argument("--trail", default="default")
     found = Check(parser.parse_args()).run()
     print(json.dumps(found, indent=1))

@@ -77,23 +77,33 @@ def inflate(raw):
 def inflate_gzip(raw):
     content = io.BytesIO()
     rest = raw
-    while rest:
-        stream = zlib.decompressobj(wbits=31)
+    while rest[:2] == b"\x1f\x8b":
         try:
-            # In small steps: what comes before an error is kept.
-            for at in range(0, len(rest), 64):
-                content.write(stream.decompress(rest[at : at + 64]))
-                if stream.eof:
-                    rest = stream.unused_data + rest[at + 64 :]
-                    break
-            else:
-                content.write(stream.flush())
-                return content.getvalue(), False
+            piece, rest = inflate_member(rest, len(rest))
         except zlib.error:
+            # Again byte by byte: what comes before the error is kept.
+            piece, _ = inflate_member(rest, 1)
+            return content.getvalue() + piece, False
+        content.write(piece)
+        if rest is None:
             return content.getvalue(), False
-        if rest[:2] != b"\x1f\x8b":
-            return content.getvalue(), not rest
-    return content.getvalue(), True
+    return content.getvalue(), not rest
+
+
+def inflate_member(raw, step):
+    """The content of the first member, and what follows it; `None` if it is cut."""
+    stream = zlib.decompressobj(wbits=31)
+    content = io.BytesIO()
+    for at in range(0, len(raw), step):
+        try:
+            content.write(stream.decompress(raw[at : at + step]))
+        except zlib.error:
+            if step > 1:
+                raise
+            return content.getvalue(), None
+        if stream.eof:
+            return content.getvalue(), stream.unused_data + raw[at + step :]
+    return content.getvalue() + stream.flush(), None
 
 
 def inflate_zstd(raw):
@@ -180,8 +190,9 @@ def find_in_text(text):
             return
         if open_objects and (key := KEY.match(text, at)):
             # Another member of a container: its array is entered, the rest is no event.
+            holds_records = key.group().startswith(('"Records"', '"Events"'))
             at = key.end()
-            if text[at : at + 1] != "[":
+            if not (holds_records and text[at : at + 1] == "["):
                 try:
                     _, at = decode_at(text, at)
                 except NoJson:
