@@ -1,72 +1,38 @@
-"""Rebuilds records from rows, by the rules of docs/schema.md.
+"""Rebuilds records from rows, by docs/schema.md: its rules and its table of columns.
 
 Of each member of a record, one column has the value; what a column cannot hold
 is in `unmapped`, and `nulls` names the members that are null.
 """
 
+import os
+import re
 from datetime import datetime, timedelta
 
 from values import NoJson, Object, decode
 
-TEXT, JSON, BOOLEAN, TIME = "text", "json", "boolean", "time"
+TEXT, JSON, BOOLEAN, TIME = "text", "JSON text", "boolean", "timestamp"
+STRUCT, LIST = "struct", "list of struct"
+DOCUMENT = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "schema.md")
+LINE = re.compile(r"\| `([a-z0-9.]+)` \| ([^|]+) \| `([A-Za-z0-9.\[\]]+)` \|")
 
 
-def names(*keys):
-    return [(key, key.lower(), TEXT) for key in keys]
+def members():
+    """The members of a record as the document's table tells them: nested lists of
+    (key, column, shape), where a shape is a type's word, a list of members (a
+    struct) or a tuple of one such list (a list of structs)."""
+    within = {"": []}
+    with open(DOCUMENT, encoding="utf-8") as file:
+        for column, kind, field in LINE.findall(file.read()):
+            outer, _, name = column.rpartition(".")
+            shape = kind.strip()
+            if shape in (STRUCT, LIST):
+                within[column] = inner = []
+                shape = inner if shape == STRUCT else (inner,)
+            within[outer].append((field.rpartition(".")[2], name, shape))
+    return within[""]
 
 
-SESSION_CONTEXT = [
-    ("attributes", "attributes", names("creationDate", "mfaAuthenticated")),
-    (
-        "sessionIssuer",
-        "sessionissuer",
-        names("type", "principalId", "arn", "accountId", "userName"),
-    ),
-    (
-        "webIdFederationData",
-        "webidfederationdata",
-        [("federatedProvider", "federatedprovider", TEXT), ("attributes", "attributes", JSON)],
-    ),
-    *names("sourceIdentity", "ec2RoleDelivery", "ec2IssuedInVpc", "assumedRoot"),
-]
-USER_IDENTITY = [
-    *names("type", "principalId", "arn", "accountId", "accessKeyId", "userName"),
-    ("sessionContext", "sessioncontext", SESSION_CONTEXT),
-    ("invokedBy", "invokedby", TEXT),
-    ("invokedByDelegate", "invokedbydelegate", names("accountId")),
-    *names("identityProvider", "credentialId"),
-    ("onBehalfOf", "onbehalfof", names("userId", "identityStoreArn")),
-    (
-        "inScopeOf",
-        "inscopeof",
-        names("sourceArn", "sourceAccount", "issuerType", "credentialsIssuedTo"),
-    ),
-]
-TLS_DETAILS = names("tlsVersion", "cipherSuite", "clientProvidedHostHeader", "keyExchange")
-RESOURCE = names("ARN", "ARNPrefix", "accountId", "type")
-RECORD = [
-    *names("eventVersion", "eventSource", "eventName", "awsRegion", "sourceIPAddress"),
-    *names("userAgent", "errorCode", "errorMessage", "requestID", "eventID", "eventType"),
-    *names("apiVersion", "recipientAccountId", "sharedEventID", "vpcEndpointId"),
-    *names("vpcEndpointAccountId", "eventCategory", "sessionCredentialFromConsole"),
-    *names("annotation", "accountId"),
-    ("eventId", "aggregatedeventid", TEXT),
-    ("userIdentity", "useridentity", USER_IDENTITY),
-    ("tlsDetails", "tlsdetails", TLS_DETAILS),
-    ("resources", "resources", ("list", RESOURCE)),
-    ("eventTime", "eventtime", TIME),
-    ("readOnly", "readonly", BOOLEAN),
-    ("managementEvent", "managementevent", BOOLEAN),
-    *[
-        (key, key.lower(), JSON)
-        for key in (
-            "requestParameters responseElements additionalEventData serviceEventDetails addendum"
-            " edgeDeviceDetails eventContext insightDetails timeWindow summary metadata eventData"
-        ).split()
-    ],
-]
-# Every column of a partition file that is not of the record itself.
-BESIDE = ["unmapped", "nulls", "anomalies", "orgtrail_agent", "orgtrail_record", "orgtrail_row"]
+RECORD = members()
 
 
 def rebuild(row):
@@ -107,7 +73,7 @@ def rebuild_value(shape, value, rest, nulls, path):
     if isinstance(shape, list):
         return rebuild_object(shape, value, rest, nulls, path + ".")
     if isinstance(shape, tuple):
-        return [rebuild_object(shape[1], one, Object(), set(), "") for one in value]
+        return [rebuild_object(shape[0], one, Object(), set(), "") for one in value]
     return value
 
 

@@ -1,0 +1,68 @@
+//! Writes a synthetic organization's events to disk, as benchmarks need them.
+//!
+//! `make-sample logs DIR EVENTS`: CloudTrail's log files below `DIR/logs`, and
+//! the same records unpacked, one a line, in `DIR/events.ndjson`. 50 accounts,
+//! 8 regions and 3 days, so 1,200 partitions.
+//!
+//! `make-sample streams DIR STREAMS EVENTS`: for each of so many accounts
+//! `DIR/<account>.ndjson` with so many records of it alone.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use sample::{Grouping, Organization, Shape};
+
+const SEED: u64 = 42;
+
+/// Samples end here, so that the same command makes the same bytes.
+const END: &str = "2026-11-20T00:00:00Z";
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["logs", dir, events] => logs(Path::new(dir), events.parse().context("EVENTS")?),
+        ["streams", dir, count, events] => streams(
+            Path::new(dir),
+            count.parse().context("STREAMS")?,
+            events.parse().context("EVENTS")?,
+        ),
+        _ => bail!("usage: make-sample logs DIR EVENTS | streams DIR STREAMS EVENTS"),
+    }
+}
+
+fn logs(dir: &Path, events: u64) -> Result<()> {
+    let organization = Organization::with_shape(SEED, Shape { accounts: 50, regions: 8, days: 3 });
+    let end = END.parse().context("END")?;
+    let logs = dir.join("logs");
+    fs::create_dir_all(&logs).context("create DIR/logs")?;
+    organization
+        .write_log_files(&logs, events, end, Grouping::default(), |_| {})
+        .context("write log files")?;
+    let file = File::create(dir.join("events.ndjson")).context("create events.ndjson")?;
+    let mut lines = BufWriter::new(file);
+    for event in organization.events(events, end) {
+        lines.write_all(&event.record).context("write events.ndjson")?;
+        lines.write_all(b"\n").context("write events.ndjson")?;
+    }
+    lines.flush().context("write events.ndjson")
+}
+
+fn streams(dir: &Path, streams: usize, events: i64) -> Result<()> {
+    let organization =
+        Organization::with_shape(SEED, Shape { accounts: streams, regions: 8, days: 1 });
+    fs::create_dir_all(dir).context("create DIR")?;
+    let end: jiff::Timestamp = END.parse().context("END")?;
+    for account in organization.accounts() {
+        let mut records = organization.account_events(account).context("an account")?;
+        let mut lines = Vec::new();
+        for second in (0..events).rev() {
+            records.append(end - jiff::SignedDuration::from_secs(second), &mut lines);
+            lines.push(b'\n');
+        }
+        fs::write(dir.join(format!("{account}.ndjson")), lines).context("write a stream")?;
+    }
+    Ok(())
+}
