@@ -8,6 +8,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use integrity::SpoolId;
 use seam::{Blocking, Clock, Disk, Entropy};
@@ -53,6 +54,8 @@ pub struct Agent {
     pub blocking: Blocking,
     /// For people: shown to an instance that this one fences.
     pub label: String,
+    /// Units put into the spool, for whoever shows progress.
+    pub read: Arc<AtomicU64>,
 }
 
 /// Why an agent stopped.
@@ -242,6 +245,7 @@ impl Agent {
                 hold: Arc::clone(&hold),
                 reports: reports.clone(),
                 blocking: self.blocking,
+                read: Arc::clone(&self.read),
             };
             tasks.spawn(collect.run(stop.clone()));
         }

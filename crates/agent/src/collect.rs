@@ -5,9 +5,11 @@
 //! says so; nothing is dropped.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use event::set_aside;
 use seam::Blocking;
 use spool::{AppendError, Entry};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,8 @@ pub(crate) struct Collect {
     pub(crate) hold: Arc<Hold>,
     pub(crate) reports: Reports,
     pub(crate) blocking: Blocking,
+    /// Units put into the spool since the agent began.
+    pub(crate) read: Arc<AtomicU64>,
 }
 
 /// Why collecting ended before its source did.
@@ -129,7 +133,10 @@ impl Collect {
         let mut released = self.hold.released();
         while let Some(entries) = waiting.pop_front() {
             match self.append(Arc::clone(&entries)).await {
-                Ok(()) => {}
+                Ok(()) => {
+                    let units = entries.iter().filter(|(line, _)| !set_aside::is_continuation(line));
+                    self.read.fetch_add(units.count() as u64, Ordering::Relaxed);
+                }
                 Err(error @ AppendError::Full { .. }) => {
                     if !full {
                         tracing::warn!(source = %name, "paused: {error}");

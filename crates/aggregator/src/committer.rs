@@ -289,7 +289,7 @@ impl Committer {
 
     /// Lets sessions and the outside know the state after a fold.
     pub(crate) fn published(&mut self) {
-        self.health.store_answered(self.state.head);
+        self.health.store_answered(self.state.head, self.state.totals.inflated_bytes);
         self.metrics.head.set(i64::try_from(self.state.head).unwrap_or(i64::MAX));
         self.metrics.forks.set(i64::try_from(self.state.totals.forks).unwrap_or(i64::MAX));
         self.metrics.gaps.set(i64::try_from(self.state.totals.gaps).unwrap_or(i64::MAX));

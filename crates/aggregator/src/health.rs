@@ -10,6 +10,7 @@ pub struct Health(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     head: Option<u64>,
+    inflated_bytes: u64,
     trouble: Option<String>,
     fatal: bool,
     draining: bool,
@@ -32,14 +33,23 @@ impl Health {
         }
     }
 
+    /// The journal's head and the inflated bytes of all lines up to there, as
+    /// far as this aggregator has seen it.
+    #[must_use]
+    pub fn journal(&self) -> (u64, u64) {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (inner.head.unwrap_or(0), inner.inflated_bytes)
+    }
+
     /// From now on nobody should come here.
     pub fn draining(&self) {
         self.change(|inner| inner.draining = true);
     }
 
-    pub(crate) fn store_answered(&self, head: u64) {
+    pub(crate) fn store_answered(&self, head: u64, inflated_bytes: u64) {
         self.change(|inner| {
             inner.head = Some(head);
+            inner.inflated_bytes = inflated_bytes;
             if !inner.fatal {
                 inner.trouble = None;
             }

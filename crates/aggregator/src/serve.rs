@@ -106,7 +106,7 @@ impl Server {
             Duration::from_millis(config.flush_age_millis),
         ));
         let (clock, entropy, blocking) = seams;
-        health.store_answered(state.head);
+        health.store_answered(state.head, state.totals.inflated_bytes);
         let (committer, requests) = Committer::new(
             journal,
             state,

@@ -1,0 +1,268 @@
+//! `orgtrail status`: where everything stands, and the sum that must close.
+//!
+//! Reads the store alone; no server is needed. The table's log is folded before
+//! the journal's, so what the table has taken in is never more than what the
+//! journal is said to hold.
+
+use anyhow::Context;
+use clap::ValueEnum;
+use jiff::Timestamp;
+use journal::{Journal, State};
+use seam::{Blocking, Clock, Entropy};
+use serde::Serialize;
+use store::Store;
+use table::{TRAIL_DEFAULT, TableSnapshot};
+
+/// Show the journal's head, each stream, the table, and whether the sum closes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  orgtrail status --store file:///var/lib/orgtrail
+  orgtrail status --store s3://bucket/trail -o json")]
+pub(crate) struct Args {
+    /// The store: file:///…, s3://…, gs://… or az://…
+    #[arg(long, env = "ORGTRAIL_STORE")]
+    store: String,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Where everything stands.
+#[derive(Debug, Serialize)]
+pub(crate) struct Status {
+    pub(crate) store: String,
+    pub(crate) journal: JournalStatus,
+    pub(crate) table: TableStatus,
+    /// Whether journaled = rows + quarantined + duplicates + unselected + waiting.
+    pub(crate) closes: bool,
+    pub(crate) streams: Vec<StreamStatus>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct JournalStatus {
+    pub(crate) head: u64,
+    pub(crate) committed_at: Option<Timestamp>,
+    /// Units: records and unreadable remainders.
+    pub(crate) journaled: u64,
+    pub(crate) lines: u64,
+    pub(crate) segments: u64,
+    pub(crate) segment_bytes: u64,
+    pub(crate) record_bytes: u64,
+    pub(crate) forks: u64,
+    pub(crate) gaps: u64,
+    pub(crate) lost: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct TableStatus {
+    /// The last journal record that the table holds.
+    pub(crate) position: u64,
+    /// Units up to there, by fate.
+    pub(crate) journaled: u64,
+    pub(crate) rows: u64,
+    pub(crate) quarantined: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) unselected: u64,
+    /// Units in the journal that the table has not taken in yet.
+    pub(crate) waiting: u64,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) fresh_files: u64,
+    pub(crate) fresh_rows: u64,
+    /// Quarantined units by reason.
+    pub(crate) reasons: std::collections::BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct StreamStatus {
+    pub(crate) account: String,
+    pub(crate) agent: String,
+    pub(crate) spool: String,
+    pub(crate) active: bool,
+    pub(crate) watermark: u64,
+    /// What the agent said it holds and the journal does not; absent if unknown.
+    pub(crate) lag: Option<u64>,
+    pub(crate) heard_at: Option<Timestamp>,
+    pub(crate) sources: Vec<SourceStatus>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct SourceStatus {
+    pub(crate) source: String,
+    /// When it was last read to its end; absent means unknown.
+    pub(crate) caught_up_at: Option<Timestamp>,
+    pub(crate) known_delay_secs: Option<u64>,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let store = Store::open(&args.store).await.context("open the store")?;
+    let status = Status::read(&store).await?;
+    let text = match args.output {
+        Form::Json => serde_json::to_string_pretty(&status).context("write JSON")?,
+        Form::Text => status.text(),
+    };
+    crate::output::print(&text)?;
+    anyhow::ensure!(status.closes, "the sum does not close: this store lost or doubled something");
+    Ok(())
+}
+
+impl Status {
+    pub(crate) async fn read(store: &Store) -> anyhow::Result<Self> {
+        let table = TableSnapshot::load(store, TRAIL_DEFAULT).await.context("read the table")?;
+        let journal = Journal::new(
+            store.clone(),
+            Clock::system(),
+            Entropy::system(),
+            Blocking::Pool,
+        );
+        let state = journal.fold().await.context("read the journal")?;
+        Ok(Self::of(store.url(), &state, &table))
+    }
+
+    fn of(store: &str, state: &State, table: &TableSnapshot) -> Self {
+        let totals = &state.totals;
+        let counts = &table.totals().counts;
+        let fates = counts.rows + counts.quarantined + counts.duplicates + counts.unselected;
+        let waiting = totals.journaled.saturating_sub(counts.journaled);
+        let all_in = table.position() >= state.head;
+        let closes = counts.journaled == fates
+            && counts.journaled <= totals.journaled
+            && (!all_in || waiting == 0);
+        Self {
+            store: store.to_owned(),
+            journal: JournalStatus {
+                head: state.head,
+                committed_at: state.committed_at,
+                journaled: totals.journaled,
+                lines: totals.lines,
+                segments: totals.segments,
+                segment_bytes: totals.segment_bytes,
+                record_bytes: totals.record_bytes,
+                forks: totals.forks,
+                gaps: totals.gaps,
+                lost: totals.lost,
+            },
+            table: TableStatus {
+                position: table.position(),
+                journaled: counts.journaled,
+                rows: counts.rows,
+                quarantined: counts.quarantined,
+                duplicates: counts.duplicates,
+                unselected: counts.unselected,
+                waiting,
+                files: table.totals().files,
+                bytes: table.totals().bytes,
+                fresh_files: table.state().fresh.len() as u64,
+                fresh_rows: table.state().fresh_rows(),
+                reasons: table.totals().reasons.clone(),
+            },
+            closes,
+            streams: streams(state),
+        }
+    }
+
+    fn text(&self) -> String {
+        use std::fmt::Write;
+        let mut text = String::new();
+        let Self { journal, table, .. } = self;
+        let at = journal.committed_at.map(|at| format!(", {at}")).unwrap_or_default();
+        // Writing to a string cannot fail.
+        let mut line = |line: String| drop(writeln!(text, "{line}"));
+        line(format!("store      {}", self.store));
+        line(format!(
+            "journal    record {}{at}; {} segments, {} bytes, and {} bytes of records",
+            journal.head, journal.segments, journal.segment_bytes, journal.record_bytes
+        ));
+        line(format!(
+            "table      record {}; {} files, {} bytes; {} rows in {} fresh files",
+            table.position, table.files, table.bytes, table.fresh_rows, table.fresh_files
+        ));
+        line(format!(
+            "sum        {} journaled = {} rows + {} quarantined + {} duplicates + {} unselected{}: {}",
+            journal.journaled,
+            table.rows,
+            table.quarantined,
+            table.duplicates,
+            table.unselected,
+            match table.waiting {
+                0 => String::new(),
+                waiting => format!(" + {waiting} waiting for the next pass"),
+            },
+            if self.closes { "closes" } else { "DOES NOT CLOSE" }
+        ));
+        for (reason, units) in &table.reasons {
+            line(format!("quarantine {units} {reason}"));
+        }
+        if journal.forks + journal.gaps > 0 {
+            line(format!(
+                "history    {} forks, {} gaps with {} lost",
+                journal.forks, journal.gaps, journal.lost
+            ));
+        }
+        for stream in &self.streams {
+            let lag = match stream.lag {
+                Some(lag) => format!("{lag} behind"),
+                None => "lag unknown".to_owned(),
+            };
+            let fenced = if stream.active { "" } else { ", ended" };
+            line(format!(
+                "stream     {}/{} spool {}: at {}, {lag}{fenced}",
+                stream.account,
+                stream.agent,
+                stream.spool.get(..8).unwrap_or(&stream.spool),
+                stream.watermark
+            ));
+            for source in &stream.sources {
+                let caught_up = match source.caught_up_at {
+                    Some(at) => format!("read to its end at {at}"),
+                    None => "completeness unknown".to_owned(),
+                };
+                let delay = match source.known_delay_secs {
+                    Some(secs) => format!("; the source is {secs} s behind events"),
+                    None => String::new(),
+                };
+                line(format!("  source   {}: {caught_up}{delay}", source.source));
+            }
+        }
+        text
+    }
+}
+
+fn streams(state: &State) -> Vec<StreamStatus> {
+    let mut streams = Vec::new();
+    for (number, stream) in &state.streams {
+        let key = journal::AgentKey { account: stream.account, agent: stream.agent.clone() };
+        let agent = state.agent(&key).filter(|agent| agent.active == *number);
+        let progress = agent.map(|agent| &agent.progress);
+        let heard = progress.filter(|progress| progress.heard_at != Timestamp::UNIX_EPOCH);
+        streams.push(StreamStatus {
+            account: stream.account.to_string(),
+            agent: stream.agent.to_string(),
+            spool: stream.spool.to_string(),
+            active: agent.is_some() && !stream.ended,
+            watermark: stream.watermark,
+            lag: heard.map(|progress| progress.head.saturating_sub(stream.watermark)),
+            heard_at: heard.map(|progress| progress.heard_at),
+            sources: heard
+                .into_iter()
+                .flat_map(|progress| &progress.sources)
+                .map(|(source, progress)| SourceStatus {
+                    // Named by an agent: shown, so without control characters.
+                    source: source.chars().filter(|c| !c.is_control()).collect(),
+                    caught_up_at: progress.caught_up_at,
+                    known_delay_secs: progress.known_delay_secs,
+                })
+                .collect(),
+        });
+    }
+    streams.sort_by(|a, b| (&a.account, &a.agent).cmp(&(&b.account, &b.agent)));
+    streams
+}

@@ -1,0 +1,39 @@
+//! How a command ends, for people and for scripts.
+//!
+//! 0 done · 1 failed · 2 wrong usage or configuration · 5 the answer is
+//! incomplete and completeness was required · 130/143 signals.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Marks an error as one of usage or configuration.
+#[derive(Debug)]
+pub(crate) struct Misconfigured;
+
+impl fmt::Display for Misconfigured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration cannot be used")
+    }
+}
+
+impl std::error::Error for Misconfigured {}
+
+/// Prints an error and gives the exit code that it stands for.
+pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
+    let misconfigured = error.chain().any(|cause| cause.is::<Misconfigured>());
+    let mut causes: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if !causes.iter().any(|known| known.contains(&text)) {
+            causes.push(text);
+        }
+    }
+    let join = if verbose { "\n  because: " } else { ": " };
+    let text: String = causes
+        .join(join)
+        .chars()
+        .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
+        .collect();
+    eprintln!("error: {text}");
+    ExitCode::from(if misconfigured { 2 } else { 1 })
+}
