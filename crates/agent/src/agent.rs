@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use identity::SpeaksFor;
 use integrity::SpoolId;
 use seam::{Blocking, Clock, Disk, Entropy};
 use spool::Recovery;
@@ -18,7 +19,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::collect::{Collect, CollectError, Reports, rest};
-use crate::config::SpoolConfig;
+use crate::config::{SourceConfig, SpoolConfig};
+use crate::directory::directory_source;
+use crate::file::file_source;
+use crate::files::Options;
 use crate::forward::{Ended, Forward, ForwardError};
 use crate::hold::{Hold, HoldError, Owner, spool_dir};
 use crate::link::Connect;
@@ -56,6 +60,38 @@ pub struct Agent {
     pub label: String,
     /// Units put into the spool, for whoever shows progress.
     pub read: Arc<AtomicU64>,
+}
+
+/// The configured files and directories as sources; with `once`, read to the end.
+#[must_use]
+pub fn file_sources(
+    sources: Vec<SourceConfig>,
+    state_dir: PathBuf,
+    speaks_for: SpeaksFor,
+    once: bool,
+    seams: (Arc<dyn Disk>, Clock, Blocking),
+) -> Sources {
+    Arc::new(move || {
+        let (disk, clock, blocking) = &seams;
+        let mut made: Vec<(Box<dyn Source>, Option<u64>)> = Vec::with_capacity(sources.len());
+        for source in &sources {
+            let metadata = std::fs::metadata(&source.path).map_err(|error| SourceError::Read {
+                object: source.path.display().to_string(),
+                source: error,
+            })?;
+            let options = Options {
+                name: source.name.clone(),
+                path: source.path.clone(),
+                state_dir: state_dir.join("sources"),
+                follow: !once,
+                organization: speaks_for == SpeaksFor::Organization,
+            };
+            let make = if metadata.is_dir() { directory_source } else { file_source };
+            let files = make(options, Arc::clone(disk), clock.clone(), *blocking);
+            made.push((Box::new(files), source.known_delay_secs));
+        }
+        Ok(made)
+    })
 }
 
 /// Why an agent stopped.

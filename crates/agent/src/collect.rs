@@ -134,7 +134,8 @@ impl Collect {
         while let Some(entries) = waiting.pop_front() {
             match self.append(Arc::clone(&entries)).await {
                 Ok(()) => {
-                    let units = entries.iter().filter(|(line, _)| !set_aside::is_continuation(line));
+                    let units =
+                        entries.iter().filter(|(line, _)| !set_aside::is_continuation(line));
                     self.read.fetch_add(units.count() as u64, Ordering::Relaxed);
                 }
                 Err(error @ AppendError::Full { .. }) => {

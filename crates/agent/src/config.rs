@@ -41,6 +41,9 @@ pub struct Identity {
     pub certificate: PathBuf,
     /// Its private key, readable by the agent alone.
     pub key: PathBuf,
+    /// Aggregator certificates not to be talked to: SHA-256 fingerprints or SPIFFE URIs.
+    #[serde(default)]
+    pub refuse: Vec<String>,
 }
 
 /// `[[source]]`

@@ -29,7 +29,7 @@ mod places;
 pub mod source;
 mod split;
 
-pub use agent::{Agent, AgentError, Held, Sources, look, take_over};
+pub use agent::{Agent, AgentError, Held, Sources, file_sources, look, take_over};
 pub use config::{Config, InvalidConfig, SourceConfig, SpoolConfig};
 pub use directory::directory_source;
 pub use file::file_source;

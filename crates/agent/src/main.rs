@@ -1,0 +1,9 @@
+//! `orgtrail-agent`: reads audit events where they are and delivers them.
+
+mod command;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::main()
+}
