@@ -18,7 +18,7 @@
 //!
 //! # How the code is laid out
 //! [`Spool`] is opened (`recover`: take the `inventory`, `scan` each segment,
-//! `account` for what is lost, act on it), written (`append`), read (`read`) and
+//! `account` for what is lost, act on it: `opening`), written (`append`), read (`read`) and
 //! trimmed (`release`). `segment` knows what is where in a segment, `window` reads
 //! a file forward, `format` is bytes only.
 //!
@@ -37,6 +37,7 @@ mod append;
 mod error;
 mod format;
 mod inventory;
+mod opening;
 mod options;
 mod read;
 mod recover;
