@@ -218,11 +218,11 @@ impl Fleet {
     fn add_aggregator(&mut self, index: usize) -> Result<()> {
         let out = self.text(&format!("aggregator-{index}"));
         self.ca(&["issue", "--server", HOST, "--out", &out])?;
-        let (port, http) = (free_port()?, free_port()?);
+        let (port, operations) = (free_port()?, free_port()?);
         let config = format!(
-            "store = \"file://{}\"\n\n\
+            "[store]\nurl = \"file://{}\"\n\n\
              [aggregator]\nlisten = \"127.0.0.1:{port}\"\nflush_age_millis = 200\n\n\
-             [http]\nlisten = \"127.0.0.1:{http}\"\n\n\
+             [operations]\nlisten = \"127.0.0.1:{operations}\"\n\n\
              [table]\npass_age_secs = 2\n\n{}",
             self.store().display(),
             identity(Path::new(&out), "server"),

@@ -107,7 +107,11 @@ impl Course {
         let status = self.fleet.status()?;
         let told = |name| number(&status, name).with_context(|| format!("no {name} in {status:#}"));
         let sum = told("rows")? + told("quarantined")? + told("duplicates")? + told("unselected")?;
+        let closes = status.get("closes").and_then(Value::as_bool);
         ensure!(told("journaled")? == sum, "status does not close: {status:#}");
+        ensure!(closes == Some(true), "status says that it does not close: {status:#}");
+        ensure!(told("waiting")? == 0, "the table was not settled: {status:#}");
+        ensure!(told("gaps")? == 0 && told("lost")? == 0, "something was lost: {status:#}");
         ensure!(told("journaled")? == written, "{written} records were written: {status:#}");
         let found = check_files(&self.fleet.store(), &self.fleet.feeds())?;
         ensure!(number(&found, "rows") == Some(written), "{written} were written: {found:#}");
