@@ -82,8 +82,21 @@ impl Journal {
     /// # Errors
     /// If a record cannot be read or contradicts the ones before.
     pub async fn fold(&self) -> Result<State, JournalError> {
-        let mut state = self.newest_snapshot().await?;
+        let mut state = self.newest_snapshot(u64::MAX).await?;
         self.advance(&mut state).await?;
+        Ok(state)
+    }
+
+    /// The state after record `number`, for a view that stands there.
+    ///
+    /// # Errors
+    /// As [`Journal::fold`].
+    pub async fn fold_to(&self, number: u64) -> Result<State, JournalError> {
+        let mut state = self.newest_snapshot(number).await?;
+        while state.head < number {
+            let Some(record) = self.next_record(&state).await? else { break };
+            self.fold_record(&mut state, &record)?;
+        }
         Ok(state)
     }
 

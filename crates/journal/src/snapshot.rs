@@ -27,8 +27,9 @@ impl Journal {
         }
     }
 
-    /// The newest state that a snapshot gives and a record vouches for.
-    pub(crate) async fn newest_snapshot(&self) -> Result<State, JournalError> {
+    /// The newest state up to record `last` that a snapshot gives and a record
+    /// vouches for.
+    pub(crate) async fn newest_snapshot(&self, last: u64) -> Result<State, JournalError> {
         let mut numbers: Vec<u64> = self
             .store
             .list(&layout::snapshots(), None)
@@ -36,6 +37,8 @@ impl Journal {
             .try_collect()
             .await
             .map_err(JournalError::Store)?;
+        // A snapshot is of the state before the record that it is named by.
+        numbers.retain(|number| number.saturating_sub(1) <= last);
         numbers.sort_unstable();
         for number in numbers.into_iter().rev() {
             if let Some(state) = self.snapshot(number).await? {

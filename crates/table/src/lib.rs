@@ -1,7 +1,69 @@
-//! The table: Parquet derived from the journal, which is what people query.
+//! The table: Parquet by account, region and date, derived from the journal.
+//!
+//! It is what people query, and it can be rebuilt: the journal is the truth.
+//! A **pass** reads what the journal has gained, makes rows of it and commits
+//! them together with the journal position that it reached, so every unit of
+//! the journal is a row once, or in quarantine with its reason. Partitions that
+//! gathered many rows get a file of their own; all other rows go into one
+//! **fresh** file, which **settling** later moves into the partitions.
+//!
+//! The table has its own [`ledger`] of records. An *intent* pins everything its
+//! rows depend on and stays open until its *commit*; at most one is open, and
+//! whoever finds it finishes it with what it pins. Files are create-only and
+//! named by their intent. Several processes may so run passes on one store, and
+//! a process that dies anywhere leaves nothing that another cannot finish.
+//!
+//! # Layout, along the walk
+//! - an event becomes a row: [`schema`], [`partition`], [`row`]
+//! - rows become files and come back: [`encode`], [`decode`]
+//! - `gather` (journal to rows), `order` (how rows are sorted), `files` (sort,
+//!   encode, put), `quarantine` (what is no event)
+//! - `pass`; `settle` with `merge`
+//! - `log` (what a record says), `state` (fold), `checkpoint` (the folded state
+//!   as objects), [`Table`] (one process's hold on it), [`TableSnapshot`] (what
+//!   a reader sees), `layout` (the only place that forms paths below `trail/`)
+//!
+//! # What readers of plain files may rely on
+//! Nothing but Parquet of an open or committed intent ends in `.parquet` below
+//! `events/` and `fresh/`. Rows below `events/` are settled: there each row is
+//! once, and none that will not be committed, though a pass or a settling may
+//! be seen in part. Fresh rows lie below `fresh/` only; while settling is under
+//! way, and until its inputs are swept, the same rows may be seen there and
+//! below `events/`, so plain readers take one of the two. A [`TableSnapshot`]
+//! takes both, and is exact.
+//!
+//! # Why a log of its own and not the names of files
+//! A listing cannot say which files belong together, so a reader would see
+//! rows twice while settling replaces files. A record can, in one step.
 
 pub mod decode;
 pub mod encode;
 pub mod partition;
 pub mod row;
 pub mod schema;
+
+mod checkpoint;
+mod config;
+mod error;
+mod files;
+mod gather;
+mod layout;
+mod log;
+mod merge;
+mod order;
+mod pass;
+mod quarantine;
+mod settle;
+mod snapshot;
+mod state;
+mod table;
+
+pub use config::{Config, Limits};
+pub use error::TableError;
+pub use layout::TRAIL_DEFAULT;
+pub use log::{Counts, DataFile, QuarantineFile, SettleReason};
+pub use pass::PassReport;
+pub use settle::SettleReport;
+pub use snapshot::{Filter, TableSnapshot};
+pub use state::{FreshFile, Open, TableState, Totals};
+pub use table::{Seams, Table};

@@ -1,0 +1,159 @@
+//! Checkpoints: the folded state as objects, so that starting does not read
+//! all records, and so that nobody keeps the list of all files in memory.
+//!
+//! A checkpoint writes, for every date that got files since the last one, an
+//! object that lists all files of that date, then the state itself, and then a
+//! record that names them with their hashes. Objects count only through that
+//! record: one whose bytes have another hash is passed over for the checkpoint
+//! before it, and at last for record 1. A damaged, forged or missing state so
+//! costs time and nothing else.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use integrity::sha256;
+use ledger::{Head, Ledger};
+use object_store::path::Path;
+use store::{CreateError, Store, StoreError};
+
+use crate::error::TableError;
+use crate::layout::Layout;
+use crate::log::{Body, Checkpoint, DataFile, Manifest, ObjectRef};
+use crate::state::{DateFiles, TableState};
+
+/// Folds the records after `state`, until the next one is absent.
+pub(crate) async fn advance(ledger: &Ledger, state: &mut TableState) -> Result<(), TableError> {
+    while let Some(record) =
+        ledger.next(&state.ledger_head()).await.map_err(TableError::Ledger)?
+    {
+        fold(state, &record)?;
+    }
+    Ok(())
+}
+
+/// Folds one record.
+pub(crate) fn fold(state: &mut TableState, record: &ledger::Record) -> Result<(), TableError> {
+    let body: Body = record.body().map_err(TableError::Ledger)?;
+    let head = Head { number: record.number, hash: record.hash };
+    state
+        .fold(head, record.at, body)
+        .map_err(|what| TableError::Contradiction { number: record.number, what })
+}
+
+/// The newest state that a checkpoint gives and its record vouches for.
+pub(crate) async fn newest(
+    store: &Store,
+    ledger: &Ledger,
+    layout: &Layout,
+) -> Result<TableState, TableError> {
+    let mut states: Vec<(u64, Path)> = store
+        .list(&layout.states(), None)
+        .try_filter_map(async |(path, _size)| {
+            Ok(Layout::state_number(&path).map(|number| (number, path)))
+        })
+        .try_collect()
+        .await
+        .map_err(TableError::Store)?;
+    states.sort_unstable();
+    for (number, path) in states.into_iter().rev() {
+        if let Some(state) = load(store, ledger, number, &path).await? {
+            return Ok(state);
+        }
+        tracing::debug!(%path, "a table state is not what a record names; reading on without it");
+    }
+    Ok(TableState::new())
+}
+
+async fn load(
+    store: &Store,
+    ledger: &Ledger,
+    number: u64,
+    path: &Path,
+) -> Result<Option<TableState>, TableError> {
+    let Some(record) = ledger.read(number).await.map_err(TableError::Ledger)? else {
+        return Ok(None);
+    };
+    let Ok(Body::Checkpoint(checkpoint)) = record.body::<Body>() else { return Ok(None) };
+    if checkpoint.state.path != path.as_ref() {
+        return Ok(None);
+    }
+    let Some(bytes) = store.get(path).await.map_err(TableError::Store)? else { return Ok(None) };
+    if sha256(&bytes) != checkpoint.state.sha256 {
+        return Ok(None);
+    }
+    let Ok(mut state) = serde_json::from_slice::<TableState>(&bytes) else { return Ok(None) };
+    if !state.is_known_format() || state.head + 1 != number {
+        return Ok(None);
+    }
+    state.end_checkpoint(number, &checkpoint);
+    state.set_head(Head { number, hash: record.hash });
+    Ok(Some(state))
+}
+
+/// Writes what a checkpoint after `state` names, and says the record's body.
+pub(crate) async fn prepare(
+    store: &Store,
+    layout: &Layout,
+    state: &TableState,
+) -> Result<Checkpoint, TableError> {
+    let number = state.head + 1;
+    let mut dates = BTreeMap::new();
+    for (date, files) in &state.dates {
+        if files.recent.is_empty() {
+            continue;
+        }
+        let all = date_files(store, files).await?;
+        let bytes = serde_json::to_vec(&all).expect("a list of files is representable in JSON");
+        let hash = sha256(&bytes);
+        let path = layout.manifest(*date, number, hash);
+        put(store, &path, bytes).await?;
+        let manifest = Manifest {
+            object: ObjectRef { path: path.to_string(), sha256: hash },
+            files: all.len() as u64,
+            rows: all.iter().map(|file| file.rows).sum(),
+            bytes: all.iter().map(|file| file.bytes).sum(),
+        };
+        dates.insert(*date, manifest);
+    }
+    let mut after = state.clone();
+    after
+        .apply_manifests(&dates)
+        .map_err(|what| TableError::Contradiction { number, what })?;
+    let (bytes, hash) = after.canonical();
+    let path = layout.state(number, hash);
+    put(store, &path, bytes).await?;
+    Ok(Checkpoint { state: ObjectRef { path: path.to_string(), sha256: hash }, dates })
+}
+
+/// All files of one date: those in its manifest, then the recent ones.
+pub(crate) async fn date_files(
+    store: &Store,
+    files: &DateFiles,
+) -> Result<Vec<DataFile>, TableError> {
+    let mut all = match &files.manifest {
+        None => Vec::new(),
+        Some(manifest) => listed(store, &manifest.object).await?,
+    };
+    all.extend(files.recent.iter().cloned());
+    Ok(all)
+}
+
+async fn listed(store: &Store, object: &ObjectRef) -> Result<Vec<DataFile>, TableError> {
+    let path = &object.path;
+    let bytes = store.get(&Path::from(path.as_str())).await.map_err(TableError::Store)?;
+    let Some(bytes) = bytes else { return Err(TableError::Missing { path: path.clone() }) };
+    let damaged = |what: String| TableError::Damaged { path: path.clone(), what };
+    if sha256(&bytes) != object.sha256 {
+        return Err(damaged("its bytes do not have the hash in the log".into()));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
+}
+
+/// Puts an object whose name holds its hash: one that is there already is it.
+async fn put(store: &Store, path: &Path, bytes: Vec<u8>) -> Result<(), TableError> {
+    match store.create(path, Bytes::from(bytes)).await {
+        Ok(()) | Err(CreateError::AlreadyExists) => Ok(()),
+        Err(error) => Err(TableError::Store(StoreError::from(error))),
+    }
+}

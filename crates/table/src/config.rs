@@ -1,0 +1,62 @@
+//! What an operator may set, and the bounds that nobody sets.
+
+use serde::Deserialize;
+
+/// The section `[table]` of the server's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// A pass runs when the last one is this many seconds old.
+    pub pass_age_secs: u32,
+    /// Fresh rows are settled when the oldest has waited this many seconds.
+    pub settle_age_secs: u32,
+    /// Bounds; other ones are for tests.
+    #[serde(skip)]
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { pass_age_secs: 60, settle_age_secs: 3600, limits: Limits::default() }
+    }
+}
+
+/// How much is done at once. What rows depend on is pinned by each intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A pass ends with the journal record in which it has read so many bytes of lines.
+    pub pass_bytes: u64,
+    /// A partition with at least so many rows in a pass gets its own file.
+    pub partition_rows_min: u64,
+    /// One settling merges at most so many fresh files,
+    pub settle_files_max: usize,
+    /// of together at most so many bytes, unless one alone has more. It bounds
+    /// the largest file that settling holds in memory.
+    pub settle_bytes_max: u64,
+    /// Settling puts at most so many rows in one file.
+    pub file_rows_max: u64,
+    /// Settling is worth it when its files would have so many rows on average.
+    pub settle_rows_per_file: u64,
+    /// A checkpoint follows so many records of the table's log,
+    pub checkpoint_records: u64,
+    /// or so many files.
+    pub checkpoint_files: usize,
+    /// Journal records without events that are read again rather than committed.
+    pub empty_records_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pass_bytes: 64 << 20,
+            partition_rows_min: 5_000,
+            settle_files_max: 32,
+            settle_bytes_max: 256 << 20,
+            file_rows_max: 262_144,
+            settle_rows_per_file: 1_000,
+            checkpoint_records: 1_024,
+            checkpoint_files: 8_192,
+            empty_records_max: 1_024,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Gathered rows become files, and files become objects.
+//!
+//! Names follow from the intent, so an object that is there already is another
+//! process's copy of the same rows: it is read back, and what is committed is
+//! what lies there. Its bytes may differ, its rows may not.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::compute::interleave_record_batch;
+use arrow::error::ArrowError;
+use bytes::Bytes;
+use integrity::sha256;
+use jiff::Timestamp;
+use object_store::path::Path;
+use parquet::errors::ParquetError;
+use store::{CreateError, Store, StoreError};
+
+use crate::decode::Footer;
+use crate::encode::{Encoded, FileWriter, Kind};
+use crate::error::TableError;
+use crate::gather::Gathered;
+use crate::layout::Layout;
+use crate::log::DataFile;
+use crate::order::{RowOrder, with_partitions};
+use crate::partition::Partition;
+
+/// Rows are handed to an encoder in batches of so many.
+pub(crate) const ENCODE_BATCH_ROWS: usize = 1024;
+
+/// Objects that are being put at once.
+pub(crate) const PUTS_IN_FLIGHT: usize = 4;
+
+/// The bytes read first to find a file's footer.
+const FOOTER_GUESS_BYTES: u64 = 64 * 1024;
+
+/// A file that is encoded and not yet put.
+#[derive(Clone, Debug)]
+pub(crate) struct NewFile {
+    /// Where it goes.
+    pub(crate) path: Path,
+    /// Whose rows it holds; none for a fresh one.
+    pub(crate) partition: Option<Partition>,
+    /// Its rows.
+    pub(crate) encoded: Encoded,
+}
+
+/// The files of one pass.
+#[derive(Debug, Default)]
+pub(crate) struct PassFiles {
+    /// Files of partitions that gathered enough rows, then the fresh one.
+    pub(crate) files: Vec<NewFile>,
+    /// How many partitions the fresh rows belong to.
+    pub(crate) fresh_partitions: Vec<Partition>,
+}
+
+pub(crate) fn encode_failed(error: &(impl std::fmt::Display + ?Sized)) -> TableError {
+    TableError::Encode(error.to_string())
+}
+
+/// Sorts gathered rows and encodes them: one file for each partition with at
+/// least `partition_rows_min` rows, and one for all others.
+pub(crate) fn encode_pass(
+    gathered: &Gathered,
+    layout: &Layout,
+    intent: u64,
+    partition_rows_min: u64,
+) -> Result<PassFiles, TableError> {
+    let sorted = Sorted::new(gathered).map_err(|error| encode_failed(&error))?;
+    let mut output = PassFiles::default();
+    let mut fresh: Option<FileWriter> = None;
+    for (partition, rows) in sorted.partitions() {
+        if rows.len() as u64 >= partition_rows_min {
+            let mut writer = FileWriter::new(Kind::Partition);
+            for chunk in rows.chunks(ENCODE_BATCH_ROWS) {
+                let batch = sorted.rows(chunk).map_err(|error| encode_failed(&error))?;
+                writer.write(&batch).map_err(|error| encode_failed(&error))?;
+            }
+            output.files.push(NewFile {
+                path: layout.partition_file(partition, intent, 0),
+                partition: Some(partition.clone()),
+                encoded: writer.close().map_err(|error| encode_failed(&error))?,
+            });
+        } else {
+            output.fresh_partitions.push(partition.clone());
+        }
+    }
+    let few: Vec<(&Partition, &[RowAt])> = sorted
+        .partitions()
+        .filter(|(_, rows)| (rows.len() as u64) < partition_rows_min)
+        .collect();
+    let rows: Vec<(&Partition, RowAt)> = few
+        .into_iter()
+        .flat_map(|(partition, rows)| rows.iter().map(move |row| (partition, *row)))
+        .collect();
+    for chunk in rows.chunks(ENCODE_BATCH_ROWS) {
+        let places: Vec<RowAt> = chunk.iter().map(|(_, row)| *row).collect();
+        let partitions: Vec<&Partition> = chunk.iter().map(|(partition, _)| *partition).collect();
+        let batch = sorted
+            .rows(&places)
+            .and_then(|batch| with_partitions(&batch, &partitions))
+            .map_err(|error| encode_failed(&error))?;
+        fresh
+            .get_or_insert_with(|| FileWriter::new(Kind::Fresh))
+            .write(&batch)
+            .map_err(|error| encode_failed(&error))?;
+    }
+    if let Some(writer) = fresh {
+        output.files.push(NewFile {
+            path: layout.fresh_file(intent, 0),
+            partition: None,
+            encoded: writer.close().map_err(|error| encode_failed(&error))?,
+        });
+    }
+    Ok(output)
+}
+
+/// A row: which batch, and where in it.
+type RowAt = (usize, usize);
+
+/// Where the rows of each partition lie, in the order of a file.
+struct Sorted<'a> {
+    batches: Vec<&'a RecordBatch>,
+    by_partition: BTreeMap<&'a Partition, Vec<RowAt>>,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(gathered: &'a Gathered) -> Result<Self, ArrowError> {
+        let order = RowOrder::new()?;
+        let mut keys = Vec::with_capacity(gathered.batches.len());
+        let mut rows_of: Vec<Vec<RowAt>> = vec![Vec::new(); gathered.partitions.len()];
+        for (index, (batch, places)) in gathered.batches.iter().enumerate() {
+            keys.push(order.keys(batch)?);
+            for (row, place) in places.iter().enumerate() {
+                if let Some(rows) = rows_of.get_mut(*place as usize) {
+                    rows.push((index, row));
+                }
+            }
+        }
+        let key = |at: &RowAt| keys.get(at.0).map(|keys| keys.row(at.1));
+        let mut by_partition = BTreeMap::new();
+        for (partition, mut rows) in gathered.partitions.iter().zip(rows_of) {
+            // Equal keys stay in the journal's order, so that every run sorts alike.
+            rows.sort_by(|a, b| key(a).cmp(&key(b)));
+            by_partition.insert(partition, rows);
+        }
+        let batches = gathered.batches.iter().map(|(batch, _)| batch).collect();
+        Ok(Self { batches, by_partition })
+    }
+
+    fn partitions(&self) -> impl Iterator<Item = (&'a Partition, &[RowAt])> {
+        self.by_partition.iter().map(|(partition, rows)| (*partition, rows.as_slice()))
+    }
+
+    fn rows(&self, rows: &[RowAt]) -> Result<RecordBatch, ArrowError> {
+        interleave_record_batch(&self.batches, rows)
+    }
+}
+
+/// Puts a file, or finds that it was put. Says whether this call made it.
+pub(crate) async fn put_file(store: &Store, file: NewFile) -> Result<(DataFile, bool), TableError> {
+    let NewFile { path, partition, encoded } = file;
+    let (bytes, created) = put(store, &path, encoded.bytes.clone()).await?;
+    if !created {
+        let rows = footer_of(&bytes).map_err(|error| TableError::Damaged {
+            path: path.to_string(),
+            what: error.to_string(),
+        })?;
+        if rows.rows() != encoded.rows {
+            let what = format!("it holds {} rows, its intent makes {}", rows.rows(), encoded.rows);
+            return Err(TableError::Damaged { path: path.to_string(), what });
+        }
+    }
+    let time = |micros: i64| Timestamp::from_microsecond(micros).ok();
+    let file = DataFile {
+        path: path.to_string(),
+        partition,
+        rows: encoded.rows,
+        bytes: bytes.len() as u64,
+        sha256: sha256(&bytes),
+        min_eventtime: encoded.eventtime.and_then(|(min, _)| time(min)),
+        max_eventtime: encoded.eventtime.and_then(|(_, max)| time(max)),
+    };
+    Ok((file, created))
+}
+
+/// Creates an object. If there is one, gives its bytes instead of ours, and false.
+pub(crate) async fn put(
+    store: &Store,
+    path: &Path,
+    bytes: Bytes,
+) -> Result<(Bytes, bool), TableError> {
+    match store.create(path, bytes.clone()).await {
+        Ok(()) => Ok((bytes, true)),
+        Err(CreateError::AlreadyExists) => match store.get(path).await {
+            Ok(Some(there)) => Ok((there, false)),
+            Ok(None) => Err(TableError::Missing { path: path.to_string() }),
+            Err(error) => Err(TableError::Store(error)),
+        },
+        // It may have landed; whoever finishes the intent finds it then.
+        Err(error) => Err(TableError::Store(StoreError::from(error))),
+    }
+}
+
+fn footer_of(bytes: &Bytes) -> Result<Footer, ParquetError> {
+    Footer::parse(bytes.clone(), bytes.len() as u64)
+}
+
+/// Reads the footer of a committed file.
+pub(crate) async fn read_footer(store: &Store, file: &DataFile) -> Result<Footer, TableError> {
+    let path = Path::from(file.path.as_str());
+    let mut tail_bytes = FOOTER_GUESS_BYTES.min(file.bytes);
+    loop {
+        let tail = read_range(store, &path, file.bytes - tail_bytes..file.bytes).await?;
+        match Footer::parse(tail, file.bytes) {
+            Ok(footer) => return Ok(footer),
+            Err(ParquetError::NeedMoreData(needed))
+                if needed as u64 > tail_bytes && needed as u64 <= file.bytes =>
+            {
+                tail_bytes = needed as u64;
+            }
+            Err(error) => {
+                let what = error.to_string();
+                return Err(TableError::Damaged { path: file.path.clone(), what });
+            }
+        }
+    }
+}
+
+/// Reads a part of a committed file.
+pub(crate) async fn read_range(
+    store: &Store,
+    path: &Path,
+    range: std::ops::Range<u64>,
+) -> Result<Bytes, TableError> {
+    match store.get_range(path, range).await {
+        Ok(bytes) => Ok(bytes),
+        Err(StoreError::Absent { path, .. }) => Err(TableError::Missing { path }),
+        Err(error) => Err(TableError::Store(error)),
+    }
+}

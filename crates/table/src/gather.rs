@@ -1,0 +1,174 @@
+//! From the journal to rows in memory: the part of a pass that writes nothing.
+//!
+//! Every line becomes a row or a line of quarantine, in the order of the
+//! journal. What comes out depends on the journal, on the folded table state
+//! and on nothing else, so another process gathers the same.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+use arrow::array::RecordBatch;
+use event::set_aside;
+use identity::SpeaksFor;
+use jiff::Timestamp;
+use journal::{Delivered, DeliveredBatch};
+
+use crate::error::TableError;
+use crate::log::Counts;
+use crate::partition::{Partition, Regions};
+use crate::quarantine::Quarantine;
+use crate::row::{BATCH_ROWS_MAX, RowBuilder, RowSource};
+
+/// The rows of a range of the journal, not yet sorted.
+pub(crate) struct Gathered {
+    builder: RowBuilder,
+    /// The partition of each row in the builder, by its place in `partitions`.
+    pending: Vec<u32>,
+    /// Finished rows, and the partition of each.
+    pub(crate) batches: Vec<(RecordBatch, Vec<u32>)>,
+    /// Partitions in the order of their first row.
+    pub(crate) partitions: Vec<Partition>,
+    places: BTreeMap<Partition, u32>,
+    /// What is no row.
+    pub(crate) quarantine: Quarantine,
+    /// The regions that accounts have shown, these rows included.
+    pub(crate) regions: Regions,
+    rows: u64,
+    journaled: u64,
+    /// Bytes of lines taken.
+    pub(crate) line_bytes: u64,
+    /// When the last record was committed.
+    pub(crate) committed_at: Timestamp,
+}
+
+impl Gathered {
+    /// No rows yet; accounts have shown these regions.
+    pub(crate) fn new(regions: Regions) -> Self {
+        Self {
+            builder: RowBuilder::new(),
+            pending: Vec::new(),
+            batches: Vec::new(),
+            partitions: Vec::new(),
+            places: BTreeMap::new(),
+            quarantine: Quarantine::new(),
+            regions,
+            rows: 0,
+            journaled: 0,
+            line_bytes: 0,
+            committed_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// Adds one journal record's lines.
+    pub(crate) fn add(&mut self, delivered: &Delivered) -> Result<(), TableError> {
+        self.committed_at = delivered.committed_at;
+        for batch in &delivered.batches {
+            self.add_batch(delivered, batch)?;
+        }
+        Ok(())
+    }
+
+    fn add_batch(&mut self, delivered: &Delivered, batch: &DeliveredBatch) -> Result<(), TableError> {
+        let mut source = RowSource {
+            agent_account: batch.origin.account,
+            agent: batch.origin.agent.as_str(),
+            speaks_for: match batch.origin.speaks_for {
+                SpeaksFor::Account(account) => Some(account),
+                SpeaksFor::Organization => None,
+            },
+            committed_at: delivered.committed_at,
+            record: delivered.record,
+            row: batch.first_row,
+        };
+        let mut rest: &[u8] = &batch.lines;
+        while !rest.is_empty() {
+            let line = next_line(&mut rest);
+            self.add_line(line, &source)?;
+            source.row += 1;
+        }
+        self.line_bytes += batch.lines.len() as u64;
+        self.journaled += batch.units;
+        Ok(())
+    }
+
+    fn add_line(&mut self, line: &[u8], source: &RowSource<'_>) -> Result<(), TableError> {
+        match self.builder.push(line, source, &mut self.regions) {
+            Ok(partition) => {
+                // A continuation is no unit, so it must not become a row.
+                debug_assert!(!set_aside::is_continuation(line), "a mark is no record");
+                let place = self.place(partition);
+                self.pending.push(place);
+                self.rows += 1;
+                if self.builder.len() >= BATCH_ROWS_MAX {
+                    self.finish_batch();
+                }
+            }
+            Err(rejected) => self
+                .quarantine
+                .add(line, &rejected, source)
+                .map_err(|error| TableError::Encode(error.to_string()))?,
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, partition: Partition) -> u32 {
+        if let Some(place) = self.places.get(&partition) {
+            return *place;
+        }
+        let place = u32::try_from(self.partitions.len()).expect("a pass has fewer rows than 2^32");
+        self.partitions.push(partition.clone());
+        self.places.insert(partition, place);
+        place
+    }
+
+    fn finish_batch(&mut self) {
+        if !self.pending.is_empty() {
+            self.batches.push((self.builder.finish(), std::mem::take(&mut self.pending)));
+        }
+    }
+
+    /// Ends the last batch of rows.
+    pub(crate) fn finish(&mut self) {
+        self.finish_batch();
+    }
+
+    /// What became of every unit.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            journaled: self.journaled,
+            rows: self.rows,
+            quarantined: self.quarantine.units(),
+            duplicates: 0,
+            unselected: 0,
+        }
+    }
+
+    /// Whether there was no line at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.line_bytes == 0
+    }
+}
+
+/// Takes the next line off `rest`, without its line feed.
+fn next_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+    let whole = *rest;
+    // Reading from memory does not fail, and this search is the platform's own.
+    let length = rest.skip_until(b'\n').unwrap_or(whole.len());
+    let line = whole.get(..length).unwrap_or(whole);
+    line.strip_suffix(b"\n").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_off_one_by_one() {
+        let mut rest: &[u8] = b"a\n\nbc\nd";
+        let mut lines = Vec::new();
+        while !rest.is_empty() {
+            lines.push(next_line(&mut rest));
+        }
+        assert_eq!(lines, [b"a".as_slice(), b"", b"bc", b"d"]);
+    }
+}

@@ -1,0 +1,157 @@
+//! Object paths below `trail/<name>/`. No other module forms or reads one.
+//!
+//! ```text
+//! trail/<name>/table/log/<record, 20 digits>.json
+//! trail/<name>/table/state/<record, 20 digits>-<16 hex>.json
+//! trail/<name>/table/manifest/date=<date>/<record, 20 digits>-<16 hex>.json
+//! trail/<name>/events/account=<12 digits>/region=<region>/date=<date>/<intent, 20 digits>-<part, 5 digits>.parquet
+//! trail/<name>/fresh/<intent, 20 digits>-<part, 5 digits>.parquet
+//! trail/<name>/quarantine/date=<date>/<intent, 20 digits>.ndjson.zst
+//! ```
+//!
+//! A data file's name follows from the intent that it belongs to, so whoever
+//! finishes an intent writes the same names. The hexadecimal digits are the
+//! beginning of the object's own SHA-256.
+
+use std::sync::Arc;
+
+use event::{AccountId, Region};
+use integrity::Hash;
+use jiff::civil::Date;
+use object_store::path::Path;
+
+use crate::error::TableError;
+use crate::partition::Partition;
+
+/// The one trail there is until a catalog names others.
+pub const TRAIL_DEFAULT: &str = "default";
+
+/// The paths of one trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    root: Arc<str>,
+}
+
+impl Layout {
+    /// The paths of the trail called `name`.
+    pub(crate) fn new(name: &str) -> Result<Self, TableError> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+            return Err(TableError::TrailName(name.to_owned()));
+        }
+        Ok(Self { root: format!("trail/{name}").into() })
+    }
+
+    /// Where the table's own records are.
+    pub(crate) fn log(&self) -> Path {
+        Path::from(format!("{}/table/log", self.root))
+    }
+
+    /// Where folded states are.
+    pub(crate) fn states(&self) -> Path {
+        Path::from(format!("{}/table/state", self.root))
+    }
+
+    /// The state that checkpoint record `number` names.
+    pub(crate) fn state(&self, number: u64, hash: Hash) -> Path {
+        Path::from(format!("{}/table/state/{number:020}-{}.json", self.root, short(hash)))
+    }
+
+    /// The record number in a state's path.
+    pub(crate) fn state_number(path: &Path) -> Option<u64> {
+        path.filename()?.strip_suffix(".json")?.split_once('-')?.0.parse().ok()
+    }
+
+    /// The list of a date's files that checkpoint record `number` names.
+    pub(crate) fn manifest(&self, date: Date, number: u64, hash: Hash) -> Path {
+        let root = &self.root;
+        Path::from(format!("{root}/table/manifest/date={date}/{number:020}-{}.json", short(hash)))
+    }
+
+    /// Data file `part` of an intent in a partition.
+    pub(crate) fn partition_file(&self, partition: &Partition, intent: u64, part: u32) -> Path {
+        let Partition { account, region, date } = partition;
+        let root = &self.root;
+        Path::from(format!(
+            "{root}/events/account={account}/region={region}/date={date}/{intent:020}-{part:05}.parquet"
+        ))
+    }
+
+    /// Data file `part` of an intent, of rows of any partition.
+    pub(crate) fn fresh_file(&self, intent: u64, part: u32) -> Path {
+        Path::from(format!("{}/fresh/{intent:020}-{part:05}.parquet", self.root))
+    }
+
+    /// What the paths of fresh files begin with.
+    pub(crate) fn fresh_prefix(&self) -> String {
+        format!("{}/fresh/", self.root)
+    }
+
+    /// What the pass of an intent could not read as events.
+    pub(crate) fn quarantine_file(&self, date: Date, intent: u64) -> Path {
+        Path::from(format!("{}/quarantine/date={date}/{intent:020}.ndjson.zst", self.root))
+    }
+
+    /// What a data file's path says of it; none if it is no data file's path.
+    pub(crate) fn place(path: &str) -> Option<Place> {
+        let mut parts = path.strip_prefix("trail/")?.split('/').skip(1);
+        let kind = parts.next()?;
+        let place = match kind {
+            "fresh" => Place::Fresh,
+            "events" => Place::Partition(Partition {
+                account: parts.next()?.strip_prefix("account=")?.parse::<AccountId>().ok()?,
+                region: parts.next()?.strip_prefix("region=")?.parse::<Region>().ok()?,
+                date: parts.next()?.strip_prefix("date=")?.parse::<Date>().ok()?,
+            }),
+            _ => return None,
+        };
+        let is_file = parts.next()?.ends_with(".parquet") && parts.next().is_none();
+        is_file.then_some(place)
+    }
+}
+
+/// Where a data file's rows belong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Rows of any partition, not yet settled.
+    Fresh,
+    /// Rows of this partition.
+    Partition(Partition),
+}
+
+fn short(hash: Hash) -> String {
+    hash.to_string().chars().take(16).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_files_path_says_where_its_rows_belong() {
+        let layout = Layout::new("default").expect("a name");
+        let partition = Partition {
+            account: "000000000042".parse().expect("an account"),
+            region: "eu-west-1".parse().expect("a region"),
+            date: "2026-11-20".parse().expect("a date"),
+        };
+        let path = layout.partition_file(&partition, 7, 1);
+        assert_eq!(
+            path.as_ref(),
+            "trail/default/events/account=000000000042/region=eu-west-1/date=2026-11-20/\
+             00000000000000000007-00001.parquet"
+        );
+        assert_eq!(Layout::place(path.as_ref()), Some(Place::Partition(partition)));
+        let fresh = layout.fresh_file(7, 0);
+        assert_eq!(Layout::place(fresh.as_ref()), Some(Place::Fresh));
+        assert_eq!(Layout::place("trail/default/events/x.parquet"), None);
+        assert_eq!(Layout::place("journal/log/1.json"), None);
+    }
+
+    #[test]
+    fn a_trails_name_cannot_leave_its_folder() {
+        for name in ["", "..", "a/b", "A", "a b"] {
+            assert!(Layout::new(name).is_err(), "{name:?}");
+        }
+    }
+}

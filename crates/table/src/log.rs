@@ -1,0 +1,342 @@
+//! What one record of the table's log says.
+//!
+//! Format version 1. Beside the ledger's own members (`version`, `number`,
+//! `previous`, `id`, `at`) a record has exactly one member of these:
+//!
+//! ```json
+//! {"pass_intent":{"from":1,"to":12,"trail_version":1,"row_format":1,"partition_rows_min":5000}}
+//!
+//! {"pass_commit":{"intent":7,"to":12,
+//!   "counts":{"journaled":900,"rows":899,"quarantined":1,"duplicates":0,"unselected":0},
+//!   "files":[{"path":"trail/default/fresh/….parquet","rows":899,"bytes":120113,"sha256":"…",
+//!             "min_eventtime":"…","max_eventtime":"…"}],
+//!   "fresh_partitions":14,"regions":{"111122223333":["eu-west-1"]},
+//!   "quarantine":{"path":"trail/default/quarantine/….ndjson.zst","bytes":310,"sha256":"…","lines":1,
+//!                 "reasons":{"not_an_event":1}}}}
+//!
+//! {"settle_intent":{"inputs":["trail/default/fresh/….parquet"],"row_format":1,
+//!                   "file_rows_max":262144,"reason":"age"}}
+//!
+//! {"settle_commit":{"intent":9,"rows":899,"files":[…]}}
+//!
+//! {"checkpoint":{"state":{"path":"trail/default/table/state/….json","sha256":"…"},
+//!                "dates":{"2026-11-20":{"path":"…","sha256":"…","files":40,"rows":36000,"bytes":5100000}}}}
+//!
+//! {"sweep":{"objects":["trail/default/fresh/….parquet"]}}
+//! ```
+//!
+//! An intent pins everything its rows depend on. While it is open, only its own
+//! commit may follow it, so two are never open. A sweep names objects that no
+//! later record may use; they are deleted after it, and before the next sweep.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use integrity::Hash;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::layout::{Layout, Place};
+use crate::partition::{Partition, Regions};
+
+/// The members of a record that are the table's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Members", into = "Members")]
+pub(crate) enum Body {
+    /// A pass begins.
+    PassIntent(PassIntent),
+    /// It has ended.
+    PassCommit(PassCommit),
+    /// Settling begins.
+    SettleIntent(SettleIntent),
+    /// It has ended.
+    SettleCommit(SettleCommit),
+    /// The folded state lies in the store from here on.
+    Checkpoint(Checkpoint),
+    /// Objects that are about to be deleted.
+    Sweep(Sweep),
+}
+
+/// What a pass will do, whoever does it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PassIntent {
+    /// The first journal record it reads.
+    pub(crate) from: u64,
+    /// The last one.
+    pub(crate) to: u64,
+    /// The version of the trail's definition.
+    pub(crate) trail_version: u64,
+    /// The version of the rules that make rows of events.
+    pub(crate) row_format: u32,
+    /// Partitions with at least so many rows get their own file.
+    pub(crate) partition_rows_min: u64,
+}
+
+/// What a pass has done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PassCommit {
+    /// The record that began it.
+    pub(crate) intent: u64,
+    /// The journal record that the table has reached with it.
+    pub(crate) to: u64,
+    /// What became of every unit.
+    pub(crate) counts: Counts,
+    /// The files it wrote.
+    pub(crate) files: Vec<DataFile>,
+    /// How many partitions its fresh rows belong to.
+    pub(crate) fresh_partitions: u64,
+    /// The regions that accounts have shown for the first time.
+    #[serde(default)]
+    pub(crate) regions: Regions,
+    /// What it could not read as events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) quarantine: Option<QuarantineFile>,
+}
+
+/// What became of the units of a range of the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Units in the journal.
+    pub journaled: u64,
+    /// Rows in data files.
+    pub rows: u64,
+    /// Units in quarantine.
+    pub quarantined: u64,
+    /// Units left out because another row holds the same event.
+    pub duplicates: u64,
+    /// Units that the trail's selectors left out.
+    pub unselected: u64,
+}
+
+impl Counts {
+    /// Whether every unit is accounted for, and none twice.
+    #[must_use]
+    pub fn close(&self) -> bool {
+        self.journaled == self.accounted()
+    }
+
+    /// All units whose whereabouts are known.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        self.rows + self.quarantined + self.duplicates + self.unselected
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.journaled += other.journaled;
+        self.rows += other.rows;
+        self.quarantined += other.quarantined;
+        self.duplicates += other.duplicates;
+        self.unselected += other.unselected;
+    }
+}
+
+/// One committed Parquet object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "DataFileMembers", into = "DataFileMembers")]
+pub struct DataFile {
+    /// Its path in the store.
+    pub path: String,
+    /// Whose rows it holds; none for a fresh file, which has rows of any partition.
+    pub partition: Option<Partition>,
+    /// How many rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of the whole object.
+    pub sha256: Hash,
+    /// The earliest event time in it; none if no row has one.
+    pub min_eventtime: Option<Timestamp>,
+    /// The latest.
+    pub max_eventtime: Option<Timestamp>,
+}
+
+impl DataFile {
+    /// Whether its rows are not settled yet: then account, region and date are
+    /// columns in it.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.partition.is_none()
+    }
+}
+
+/// One object of lines that are no events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineFile {
+    /// Its path in the store.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of the whole object.
+    pub sha256: Hash,
+    /// Its lines; more than units where one travelled in parts.
+    pub lines: u64,
+    /// Units by reason.
+    pub reasons: BTreeMap<String, u64>,
+}
+
+/// What settling will do, whoever does it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SettleIntent {
+    /// The fresh files whose rows move.
+    pub(crate) inputs: Vec<String>,
+    /// The version of the rules that made the rows.
+    pub(crate) row_format: u32,
+    /// A partition's rows beyond so many go to another file.
+    pub(crate) file_rows_max: u64,
+    /// For people: why now.
+    pub(crate) reason: SettleReason,
+}
+
+/// Why fresh rows are settled now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettleReason {
+    /// The oldest fresh row has waited long enough.
+    Age,
+    /// The files it writes are worth writing.
+    Worth,
+    /// The process ends, or has read all there was to read.
+    Drain,
+    /// A person asked.
+    Asked,
+}
+
+/// What settling has done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SettleCommit {
+    /// The record that began it.
+    pub(crate) intent: u64,
+    /// Rows that moved.
+    pub(crate) rows: u64,
+    /// The files it wrote.
+    pub(crate) files: Vec<DataFile>,
+}
+
+/// Where the folded state lies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    /// The state after this record.
+    pub(crate) state: ObjectRef,
+    /// The dates whose list of files is another now.
+    pub(crate) dates: BTreeMap<Date, Manifest>,
+}
+
+/// An object and what its bytes must hash to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ObjectRef {
+    /// Its path in the store.
+    pub(crate) path: String,
+    /// SHA-256 of the whole object.
+    pub(crate) sha256: Hash,
+}
+
+/// The list of one date's files, as an object, and its sums.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// The object.
+    #[serde(flatten)]
+    pub(crate) object: ObjectRef,
+    /// How many files it names.
+    pub(crate) files: u64,
+    /// Their rows.
+    pub(crate) rows: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+}
+
+/// Objects that no later record may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sweep {
+    /// Their paths.
+    pub(crate) objects: BTreeSet<String>,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Members {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pass_intent: Option<PassIntent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pass_commit: Option<PassCommit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settle_intent: Option<SettleIntent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settle_commit: Option<SettleCommit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<Checkpoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sweep: Option<Sweep>,
+}
+
+impl From<Body> for Members {
+    fn from(body: Body) -> Self {
+        let mut members = Self::default();
+        match body {
+            Body::PassIntent(intent) => members.pass_intent = Some(intent),
+            Body::PassCommit(commit) => members.pass_commit = Some(commit),
+            Body::SettleIntent(intent) => members.settle_intent = Some(intent),
+            Body::SettleCommit(commit) => members.settle_commit = Some(commit),
+            Body::Checkpoint(checkpoint) => members.checkpoint = Some(checkpoint),
+            Body::Sweep(sweep) => members.sweep = Some(sweep),
+        }
+        members
+    }
+}
+
+impl TryFrom<Members> for Body {
+    type Error = &'static str;
+
+    fn try_from(members: Members) -> Result<Self, Self::Error> {
+        let Members { pass_intent, pass_commit, settle_intent, settle_commit, checkpoint, sweep } =
+            members;
+        let mut bodies = [
+            pass_intent.map(Self::PassIntent),
+            pass_commit.map(Self::PassCommit),
+            settle_intent.map(Self::SettleIntent),
+            settle_commit.map(Self::SettleCommit),
+            checkpoint.map(Self::Checkpoint),
+            sweep.map(Self::Sweep),
+        ]
+        .into_iter()
+        .flatten();
+        match (bodies.next(), bodies.next()) {
+            (Some(body), None) => Ok(body),
+            _ => Err("a table record says exactly one thing that this release knows"),
+        }
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct DataFileMembers {
+    path: String,
+    rows: u64,
+    bytes: u64,
+    sha256: Hash,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_eventtime: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_eventtime: Option<Timestamp>,
+}
+
+impl From<DataFile> for DataFileMembers {
+    fn from(file: DataFile) -> Self {
+        let DataFile { path, partition: _, rows, bytes, sha256, min_eventtime, max_eventtime } =
+            file;
+        Self { path, rows, bytes, sha256, min_eventtime, max_eventtime }
+    }
+}
+
+impl TryFrom<DataFileMembers> for DataFile {
+    type Error = String;
+
+    fn try_from(members: DataFileMembers) -> Result<Self, Self::Error> {
+        let DataFileMembers { path, rows, bytes, sha256, min_eventtime, max_eventtime } = members;
+        let partition = match Layout::place(&path) {
+            Some(Place::Fresh) => None,
+            Some(Place::Partition(partition)) => Some(partition),
+            None => return Err(format!("{path:?} is no data file's path")),
+        };
+        Ok(Self { path, partition, rows, bytes, sha256, min_eventtime, max_eventtime })
+    }
+}

@@ -1,0 +1,219 @@
+//! Settling: fresh rows move into their partitions.
+//!
+//! An intent pins which fresh files; the rows of these are merged into one file
+//! for each partition (several, where a partition has very many); the commit
+//! takes the fresh files out of the table and puts the new ones in, in one step.
+//! The fresh objects are deleted later, after a sweep record has named them.
+//!
+//! Fresh rows lie below `fresh/` only and settled ones below `events/` only, so
+//! who lists `events/` sees no row twice.
+
+use std::pin::pin;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use object_store::path::Path;
+
+use crate::error::TableError;
+use crate::files::{NewFile, PUTS_IN_FLIGHT, put_file, read_footer, read_range};
+use crate::log::{Body, DataFile, SettleCommit, SettleIntent, SettleReason};
+use crate::merge::{Merge, Step};
+use crate::pass::check_row_format;
+use crate::schema::ROW_FORMAT_VERSION;
+use crate::state::Work;
+use crate::table::{Table, Won};
+
+/// Footers that are being read at once.
+const FOOTERS_IN_FLIGHT: usize = 8;
+
+/// What settling has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettleReport {
+    /// Fresh files settled.
+    pub inputs: u64,
+    /// Rows that moved.
+    pub rows: u64,
+    /// Files written.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl SettleReport {
+    fn add(&mut self, other: &Self) {
+        self.inputs += other.inputs;
+        self.rows += other.rows;
+        self.files += other.files;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Table {
+    /// Settles all fresh rows. At a drain, or if a person asked, the settled
+    /// fresh files are deleted at once; otherwise the next settling does it, so
+    /// that readers under way still find them.
+    ///
+    /// Dropping the future is safe at any point; an intent stays open then.
+    ///
+    /// # Errors
+    /// [`TableError::is_retryable`] says whether to call again.
+    pub async fn settle(&mut self, reason: SettleReason) -> Result<SettleReport, TableError> {
+        let mut report = SettleReport::default();
+        self.refresh().await?;
+        if let Some(open) = self.state.open.clone() {
+            if !self.may_finish(open.number) {
+                return Ok(report);
+            }
+            match open.work {
+                Work::Pass(intent) => {
+                    self.finish_pass(open.number, intent).await?;
+                }
+                Work::Settle(intent) => {
+                    report.add(&self.finish_settling(open.number, intent).await?);
+                }
+            }
+        }
+        self.tidy().await?;
+        self.sweep().await?;
+        while let Some(inputs) = self.choose_inputs() {
+            let intent = SettleIntent {
+                inputs,
+                row_format: ROW_FORMAT_VERSION,
+                file_rows_max: self.config.limits.file_rows_max,
+                reason,
+            };
+            match self.append(&Body::SettleIntent(intent.clone())).await? {
+                Won::Ours(number) => report.add(&self.finish_settling(number, intent).await?),
+                Won::Theirs => return Ok(report),
+            }
+        }
+        if matches!(reason, SettleReason::Drain | SettleReason::Asked) {
+            self.sweep().await?;
+        }
+        Ok(report)
+    }
+
+    /// The oldest fresh files, as many as one settling takes.
+    fn choose_inputs(&self) -> Option<Vec<String>> {
+        let limits = &self.config.limits;
+        let mut bytes = 0;
+        let inputs: Vec<String> = self
+            .state
+            .fresh
+            .iter()
+            .take(limits.settle_files_max)
+            .enumerate()
+            .take_while(|(index, fresh)| {
+                bytes += fresh.file.bytes;
+                *index == 0 || bytes <= limits.settle_bytes_max
+            })
+            .map(|(_, fresh)| fresh.file.path.clone())
+            .collect();
+        (!inputs.is_empty()).then_some(inputs)
+    }
+
+    pub(crate) async fn finish_settling(
+        &mut self,
+        number: u64,
+        intent: SettleIntent,
+    ) -> Result<SettleReport, TableError> {
+        check_row_format(number, intent.row_format)?;
+        let inputs: Vec<DataFile> = self
+            .state
+            .fresh
+            .iter()
+            .filter(|fresh| intent.inputs.contains(&fresh.file.path))
+            .map(|fresh| fresh.file.clone())
+            .collect();
+        let files = match self.merge(number, &intent, &inputs).await {
+            Ok(files) => files,
+            Err(error) => return self.unless_finished(number, error).await,
+        };
+        let report = SettleReport {
+            inputs: inputs.len() as u64,
+            rows: files.iter().map(|file| file.rows).sum(),
+            files: files.len() as u64,
+            bytes: files.iter().map(|file| file.bytes).sum(),
+        };
+        let rows_in: u64 = inputs.iter().map(|file| file.rows).sum();
+        if report.rows != rows_in {
+            let what = format!("settling made {} rows of {rows_in}", report.rows);
+            return Err(TableError::Contradiction { number, what });
+        }
+        let commit = SettleCommit { intent: number, rows: report.rows, files };
+        self.append(&Body::SettleCommit(commit)).await?;
+        self.known.clear();
+        Ok(report)
+    }
+
+    /// An input may be gone because another process finished this intent and
+    /// swept it: then there is nothing left to do.
+    async fn unless_finished(
+        &mut self,
+        number: u64,
+        error: TableError,
+    ) -> Result<SettleReport, TableError> {
+        if matches!(error, TableError::Missing { .. }) {
+            self.refresh().await?;
+            if self.state.open.as_ref().is_none_or(|open| open.number != number) {
+                return Ok(SettleReport::default());
+            }
+        }
+        Err(error)
+    }
+
+    /// Writes the files of a settle intent, one partition after the other.
+    async fn merge(
+        &self,
+        number: u64,
+        intent: &SettleIntent,
+        inputs: &[DataFile],
+    ) -> Result<Vec<DataFile>, TableError> {
+        let store = &self.store;
+        let footers = stream::iter(inputs)
+            .map(|file| async move {
+                let footer = read_footer(store, file).await?;
+                if footer.rows() != file.rows {
+                    let what = format!("it holds {} rows, not {}", footer.rows(), file.rows);
+                    return Err(TableError::Damaged { path: file.path.clone(), what });
+                }
+                Ok((Path::from(file.path.as_str()), footer))
+            })
+            .buffered(FOOTERS_IN_FLIGHT)
+            .try_collect()
+            .await?;
+        let merge = Merge::new(self.layout.clone(), number, intent.file_rows_max, footers)?;
+        let merged = stream::try_unfold(merge, |merge| self.next_file(merge));
+        let merged = pin!(merged);
+        merged
+            .map(|file| async move { put_file(store, file?).await.map(|(file, _)| file) })
+            .buffered(PUTS_IN_FLIGHT)
+            .try_collect()
+            .await
+    }
+
+    /// Runs the merge until its next file is complete.
+    async fn next_file(
+        &self,
+        mut merge: Merge,
+    ) -> Result<Option<(NewFile, Merge)>, TableError> {
+        let mut fed = None;
+        loop {
+            let work = move || {
+                if let Some((input, bytes)) = fed.take() {
+                    merge.feed(input, bytes)?;
+                }
+                let step = merge.advance()?;
+                Ok::<_, TableError>((merge, step))
+            };
+            let (back, step) = self.seams.blocking.run(work).await?;
+            merge = back;
+            match step {
+                Step::Needs(input, path, range) => {
+                    fed = Some((input, read_range(&self.store, &path, range).await?));
+                }
+                Step::File(file) => return Ok(Some((file, merge))),
+                Step::Done => return Ok(None),
+            }
+        }
+    }
+}

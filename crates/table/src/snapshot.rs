@@ -1,0 +1,131 @@
+//! What a reader of the table sees: the files of one state, and no others.
+//!
+//! A snapshot is the folded log at one record. Its files together hold every
+//! row up to [`TableSnapshot::position`] exactly once. Listing `events/` alone
+//! shows settled rows only, and may show a pass in part; it never shows a row
+//! that will not be committed, nor one row twice.
+//!
+//! # When a file is missing
+//! Settling retires fresh files and deletes them later. A reader that took long
+//! may find one gone ([`TableError::Missing`], or the store's own "not found"):
+//! it loads a new snapshot and begins again. Settled files stay.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use event::{AccountId, Region};
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use jiff::civil::Date;
+use ledger::Ledger;
+use store::Store;
+
+use crate::checkpoint;
+use crate::error::TableError;
+use crate::layout::Layout;
+use crate::log::DataFile;
+use crate::partition::Regions;
+use crate::state::{TableState, Totals};
+
+/// The table at one record of its log.
+#[derive(Clone, Debug)]
+pub struct TableSnapshot {
+    store: Store,
+    state: TableState,
+}
+
+/// Which partitions a reader wants; the default wants all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only these accounts.
+    pub accounts: Option<BTreeSet<AccountId>>,
+    /// Only these regions.
+    pub regions: Option<BTreeSet<Region>>,
+    /// Only these UTC days. Rows of no known day are at 1970-01-01.
+    pub dates: Option<RangeInclusive<Date>>,
+}
+
+impl Filter {
+    /// Whether `file` may hold a wanted row; a fresh file always may.
+    #[must_use]
+    pub fn wants(&self, file: &DataFile) -> bool {
+        let Some(partition) = &file.partition else { return true };
+        self.accounts.as_ref().is_none_or(|wanted| wanted.contains(&partition.account))
+            && self.regions.as_ref().is_none_or(|wanted| wanted.contains(&partition.region))
+            && self.wants_date(partition.date)
+    }
+
+    fn wants_date(&self, date: Date) -> bool {
+        self.dates.as_ref().is_none_or(|wanted| wanted.contains(&date))
+    }
+}
+
+impl TableSnapshot {
+    /// The table of `trail` as it is now; an empty one where no pass ever ran.
+    ///
+    /// # Errors
+    /// If the log cannot be read or contradicts itself.
+    pub async fn load(store: &Store, trail: &str) -> Result<Self, TableError> {
+        let layout = Layout::new(trail)?;
+        let ledger = Ledger::new(store.clone(), layout.log());
+        let mut state = checkpoint::newest(store, &ledger, &layout).await?;
+        checkpoint::advance(&ledger, &mut state).await?;
+        Ok(Self { store: store.clone(), state })
+    }
+
+    /// The journal record up to which the files hold every row.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.state.position
+    }
+
+    /// Sums over all passes, and of the files that are there.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.state.totals
+    }
+
+    /// The regions that accounts had shown up to the position: rows of later
+    /// journal records are placed from here on.
+    #[must_use]
+    pub fn regions(&self) -> &Regions {
+        &self.state.regions
+    }
+
+    /// The folded state.
+    #[must_use]
+    pub fn state(&self) -> &TableState {
+        &self.state
+    }
+
+    /// The days that have settled files.
+    pub fn dates(&self) -> impl Iterator<Item = Date> + '_ {
+        self.state.dates.keys().copied()
+    }
+
+    /// The files that may hold wanted rows: settled ones by date, newest day
+    /// first, then the fresh ones. At most one date's list is in memory.
+    pub fn files(
+        &self,
+        filter: Filter,
+    ) -> impl Stream<Item = Result<DataFile, TableError>> + Send + use<> {
+        let Self { store, state } = self;
+        let store = store.clone();
+        let dates: Vec<_> = state
+            .dates
+            .iter()
+            .rev()
+            .filter(|(date, _)| filter.wants_date(**date))
+            .map(|(_, files)| files.clone())
+            .collect();
+        let fresh: Vec<_> = state.fresh.iter().map(|fresh| Ok(fresh.file.clone())).collect();
+        stream::iter(dates)
+            .then(move |files| {
+                let store = store.clone();
+                async move { checkpoint::date_files(&store, &files).await }
+            })
+            .map_ok(|files| stream::iter(files.into_iter().map(Ok)))
+            .try_flatten()
+            .chain(stream::iter(fresh))
+            .try_filter(move |file| std::future::ready(filter.wants(file)))
+    }
+}

@@ -1,0 +1,357 @@
+//! The folded state of the table: check a record against it, apply it.
+//!
+//! Nothing here reads or writes. Two processes with the same records have the
+//! same state, to the byte of its canonical form, which is the JSON of
+//! [`TableState`]: members in the order written here, maps in the order of
+//! their keys.
+//!
+//! The state never holds the list of all files. It holds, by date, the files
+//! that were committed since the last checkpoint, and names the object that
+//! lists the earlier ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use integrity::{Hash, sha256};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use ledger::Head;
+use serde::{Deserialize, Serialize};
+
+use crate::log::{
+    Body, Checkpoint, Counts, DataFile, Manifest, PassCommit, PassIntent, SettleCommit,
+    SettleIntent, Sweep,
+};
+use crate::partition::Regions;
+
+/// Everything that the table's records up to `head` say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableState {
+    format: u32,
+    /// The last record folded.
+    pub head: u64,
+    head_sha256: Hash,
+    /// The journal record that the table has reached.
+    pub position: u64,
+    /// Sums over all passes, and of the files that are there.
+    pub totals: Totals,
+    /// What has begun and is not committed.
+    pub open: Option<Open>,
+    /// Files whose rows are not settled, oldest first.
+    pub fresh: Vec<FreshFile>,
+    /// The regions that accounts have shown.
+    pub regions: Regions,
+    /// The settled files, by date.
+    pub(crate) dates: BTreeMap<Date, DateFiles>,
+    /// Objects that nothing names any more and that no sweep has named yet.
+    pub(crate) retired: BTreeSet<String>,
+    /// Objects of the last sweep: deleted, or about to be.
+    pub(crate) swept: BTreeSet<String>,
+    /// The last sweep.
+    pub(crate) sweep: u64,
+    /// The last checkpoint.
+    pub(crate) checkpoint: u64,
+    /// Its state object, and the one before.
+    pub(crate) states: Vec<String>,
+}
+
+/// Sums over all passes, and of the files that are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// What became of every unit up to the table's position.
+    pub counts: Counts,
+    /// Units in quarantine, by reason.
+    pub reasons: BTreeMap<String, u64>,
+    /// Data files, fresh ones included.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Passes committed.
+    pub passes: u64,
+    /// Settlings committed.
+    pub settlings: u64,
+}
+
+/// An intent without its commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// Its record.
+    pub number: u64,
+    /// When it was made, by its writer's clock.
+    pub at: Timestamp,
+    pub(crate) work: Work,
+}
+
+/// What an open intent wants done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Work {
+    /// A pass.
+    Pass(PassIntent),
+    /// Settling.
+    Settle(SettleIntent),
+}
+
+/// A file whose rows wait to be settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreshFile {
+    /// The file.
+    pub file: DataFile,
+    /// When it was committed, by its writer's clock.
+    pub committed_at: Timestamp,
+    /// How many partitions its rows belong to.
+    pub partitions: u64,
+}
+
+/// The settled files of one date.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DateFiles {
+    /// Those up to the last checkpoint.
+    pub(crate) manifest: Option<Manifest>,
+    /// Those committed since.
+    pub(crate) recent: Vec<DataFile>,
+}
+
+impl Default for TableState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TableState {
+    /// The version of the canonical form.
+    const FORMAT: u32 = 1;
+
+    /// The state before record 1.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            format: Self::FORMAT,
+            head: Head::EMPTY.number,
+            head_sha256: Head::EMPTY.hash,
+            position: 0,
+            totals: Totals::default(),
+            open: None,
+            fresh: Vec::new(),
+            regions: Regions::default(),
+            dates: BTreeMap::new(),
+            retired: BTreeSet::new(),
+            swept: BTreeSet::new(),
+            sweep: 0,
+            checkpoint: 0,
+            states: Vec::new(),
+        }
+    }
+
+    /// Rows that are not settled.
+    #[must_use]
+    pub fn fresh_rows(&self) -> u64 {
+        self.fresh.iter().map(|fresh| fresh.file.rows).sum()
+    }
+
+    /// The last record folded, for the ledger.
+    pub(crate) fn ledger_head(&self) -> Head {
+        Head { number: self.head, hash: self.head_sha256 }
+    }
+
+    /// Whether this release knows the form that the state was written in.
+    pub(crate) fn is_known_format(&self) -> bool {
+        self.format == Self::FORMAT
+    }
+
+    /// The canonical form and its hash.
+    pub(crate) fn canonical(&self) -> (Vec<u8>, Hash) {
+        let bytes = serde_json::to_vec(self).expect("a state is representable in JSON");
+        let hash = sha256(&bytes);
+        (bytes, hash)
+    }
+
+    /// Files committed since the last checkpoint.
+    pub(crate) fn recent_files(&self) -> usize {
+        self.dates.values().map(|date| date.recent.len()).sum()
+    }
+
+    /// Whether the log still needs this object.
+    pub(crate) fn has_fresh(&self, path: &str) -> bool {
+        self.fresh.iter().any(|fresh| fresh.file.path == path) || self.retired.contains(path)
+    }
+
+    /// Applies the record after `head`, after checking it.
+    ///
+    /// # Errors
+    /// What it says that cannot be; the state is of no use then.
+    pub(crate) fn fold(&mut self, head: Head, at: Timestamp, body: Body) -> Result<(), String> {
+        debug_assert_eq!(head.number, self.head + 1, "records are folded in their order");
+        match body {
+            Body::PassIntent(intent) => self.begin_pass(head.number, at, intent)?,
+            Body::PassCommit(commit) => self.commit_pass(at, commit)?,
+            Body::SettleIntent(intent) => self.begin_settling(head.number, at, intent)?,
+            Body::SettleCommit(commit) => self.commit_settling(commit)?,
+            Body::Checkpoint(checkpoint) => self.fold_checkpoint(head.number, checkpoint)?,
+            Body::Sweep(sweep) => self.fold_sweep(head.number, sweep)?,
+        }
+        self.head = head.number;
+        self.head_sha256 = head.hash;
+        Ok(())
+    }
+
+    fn begin_pass(&mut self, number: u64, at: Timestamp, intent: PassIntent) -> Result<(), String> {
+        self.check_nothing_open()?;
+        if intent.from != self.position + 1 || intent.to < intent.from {
+            return Err(format!("a pass over {} to {}", intent.from, intent.to));
+        }
+        self.open = Some(Open { number, at, work: Work::Pass(intent) });
+        Ok(())
+    }
+
+    fn commit_pass(&mut self, at: Timestamp, commit: PassCommit) -> Result<(), String> {
+        let Some(Open { work: Work::Pass(intent), number, .. }) = self.open.take() else {
+            return Err("it commits a pass that is not open".into());
+        };
+        if commit.intent != number || commit.to != intent.to {
+            return Err(format!("it commits intent {}, {number} is open", commit.intent));
+        }
+        let rows: u64 = commit.files.iter().map(|file| file.rows).sum();
+        if !commit.counts.close() || rows != commit.counts.rows {
+            return Err("its counts do not close".into());
+        }
+        for file in commit.files {
+            self.totals.files += 1;
+            self.totals.bytes += file.bytes;
+            match &file.partition {
+                None => self.fresh.push(FreshFile {
+                    file,
+                    committed_at: at,
+                    partitions: commit.fresh_partitions,
+                }),
+                Some(partition) => {
+                    self.dates.entry(partition.date).or_default().recent.push(file);
+                }
+            }
+        }
+        for (reason, units) in commit.quarantine.into_iter().flat_map(|file| file.reasons) {
+            *self.totals.reasons.entry(reason).or_default() += units;
+        }
+        self.totals.counts.add(&commit.counts);
+        self.totals.passes += 1;
+        self.regions.absorb(&commit.regions);
+        self.position = commit.to;
+        Ok(())
+    }
+
+    fn begin_settling(
+        &mut self,
+        number: u64,
+        at: Timestamp,
+        intent: SettleIntent,
+    ) -> Result<(), String> {
+        self.check_nothing_open()?;
+        let inputs: BTreeSet<&String> = intent.inputs.iter().collect();
+        let fresh = |path: &&String| self.fresh.iter().any(|fresh| fresh.file.path == **path);
+        if inputs.len() != intent.inputs.len() || inputs.is_empty() || !inputs.iter().all(fresh) {
+            return Err("it settles files that are not fresh".into());
+        }
+        self.open = Some(Open { number, at, work: Work::Settle(intent) });
+        Ok(())
+    }
+
+    fn commit_settling(&mut self, commit: SettleCommit) -> Result<(), String> {
+        let Some(Open { work: Work::Settle(intent), number, .. }) = self.open.take() else {
+            return Err("it commits a settling that is not open".into());
+        };
+        if commit.intent != number {
+            return Err(format!("it commits intent {}, {number} is open", commit.intent));
+        }
+        let (settled, left) = std::mem::take(&mut self.fresh)
+            .into_iter()
+            .partition::<Vec<_>, _>(|fresh| intent.inputs.contains(&fresh.file.path));
+        self.fresh = left;
+        let rows_in: u64 = settled.iter().map(|fresh| fresh.file.rows).sum();
+        let rows_out: u64 = commit.files.iter().map(|file| file.rows).sum();
+        if rows_in != commit.rows || rows_out != commit.rows {
+            return Err(format!("it makes {rows_out} rows of {rows_in}"));
+        }
+        for fresh in settled {
+            self.totals.files -= 1;
+            self.totals.bytes -= fresh.file.bytes;
+            self.retired.insert(fresh.file.path);
+        }
+        for file in commit.files {
+            let Some(date) = file.partition.as_ref().map(|partition| partition.date) else {
+                return Err(format!("{} is not settled", file.path));
+            };
+            self.totals.files += 1;
+            self.totals.bytes += file.bytes;
+            self.dates.entry(date).or_default().recent.push(file);
+        }
+        self.totals.settlings += 1;
+        Ok(())
+    }
+
+    fn fold_checkpoint(&mut self, number: u64, checkpoint: Checkpoint) -> Result<(), String> {
+        self.check_nothing_open()?;
+        self.apply_manifests(&checkpoint.dates)?;
+        let (_, hash) = self.canonical();
+        if hash != checkpoint.state.sha256 {
+            return Err(format!("the state before it hashes to {hash}"));
+        }
+        self.end_checkpoint(number, &checkpoint);
+        Ok(())
+    }
+
+    /// Replaces the lists of files that a checkpoint names.
+    pub(crate) fn apply_manifests(
+        &mut self,
+        manifests: &BTreeMap<Date, Manifest>,
+    ) -> Result<(), String> {
+        for (date, files) in &mut self.dates {
+            match manifests.get(date) {
+                None if files.recent.is_empty() => {}
+                None => return Err(format!("it forgets files of {date}")),
+                Some(manifest) => {
+                    let before = files.manifest.as_ref().map_or(0, |manifest| manifest.files);
+                    if manifest.files != before + files.recent.len() as u64 {
+                        return Err(format!("it lists {} files of {date}", manifest.files));
+                    }
+                    files.recent.clear();
+                    if let Some(old) = files.manifest.replace(manifest.clone()) {
+                        self.retired.insert(old.object.path);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What changes only after the checkpoint's own hash was taken.
+    pub(crate) fn end_checkpoint(&mut self, number: u64, checkpoint: &Checkpoint) {
+        self.checkpoint = number;
+        self.states.push(checkpoint.state.path.clone());
+        if self.states.len() > 2 {
+            self.retired.insert(self.states.remove(0));
+        }
+    }
+
+    /// Sets the head of a state that was loaded instead of folded.
+    pub(crate) fn set_head(&mut self, head: Head) {
+        self.head = head.number;
+        self.head_sha256 = head.hash;
+    }
+
+    fn fold_sweep(&mut self, number: u64, sweep: Sweep) -> Result<(), String> {
+        self.check_nothing_open()?;
+        if !sweep.objects.is_subset(&self.retired) {
+            return Err("it deletes objects that are in use".into());
+        }
+        self.retired.retain(|path| !sweep.objects.contains(path));
+        self.swept = sweep.objects;
+        self.sweep = number;
+        Ok(())
+    }
+
+    fn check_nothing_open(&self) -> Result<(), String> {
+        match &self.open {
+            None => Ok(()),
+            Some(open) => Err(format!("intent {} is open", open.number)),
+        }
+    }
+}

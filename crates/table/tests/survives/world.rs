@@ -1,0 +1,349 @@
+//! A journal made by hand, and a reader that believes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::AsArray;
+use bytes::Bytes;
+use event::set_aside::{Reason, SetAside};
+use futures::TryStreamExt;
+use identity::SpeaksFor;
+use integrity::{Hash, SpoolId};
+use jiff::Timestamp;
+use journal::{BatchEntry, BatchLines, Body, Certificate, Committed, Journal, Open, State, pack};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use seam::{Blocking, Clock, Entropy};
+use store::Store;
+use table::decode::Footer;
+use table::{Config, Filter, Limits, SettleReason, Seams, TRAIL_DEFAULT, Table, TableError, TableSnapshot};
+use tokio_util::sync::CancellationToken;
+
+/// Accounts that events belong to; the second has one agent of its own.
+pub(crate) const ACCOUNTS: [&str; 3] = ["000000000042", "111122223333", "999999999999"];
+
+/// A store, its journal, and what must come out of it.
+pub(crate) struct World {
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    journal: Journal,
+    state: State,
+    streams: [u64; 2],
+    next_event: u64,
+    /// By event id: the partition's folder and the journal record.
+    expected: BTreeMap<String, (String, u64)>,
+    quarantined: u64,
+}
+
+/// Small bounds, so that a few rows meet all of them.
+pub(crate) fn limits() -> Limits {
+    Limits {
+        pass_bytes: 3_000,
+        partition_rows_min: 8,
+        settle_files_max: 3,
+        settle_bytes_max: 1 << 20,
+        file_rows_max: 10,
+        settle_rows_per_file: 1_000,
+        checkpoint_records: 7,
+        checkpoint_files: 1_000,
+        empty_records_max: 4,
+    }
+}
+
+/// A clock that ticks a second a look, and numbers that only look random.
+pub(crate) fn seams(seed: u64) -> Seams {
+    let now = AtomicU64::new(0);
+    let start: Timestamp = "2026-11-20T12:00:00Z".parse().expect("a time");
+    let clock = Clock::new(move || {
+        let second = now.fetch_add(1, Ordering::SeqCst);
+        start + jiff::SignedDuration::from_secs(i64::try_from(second).expect("small"))
+    });
+    let numbers = Random::new(seed);
+    let entropy = Entropy::new(move |buffer| {
+        for chunk in buffer.chunks_mut(8) {
+            let bytes = numbers.next().to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+    });
+    Seams { clock, entropy, blocking: Blocking::Inline }
+}
+
+/// Splitmix64.
+pub(crate) struct Random(AtomicU64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        let step = 0x9e37_79b9_7f4a_7c15;
+        let mut z = self.0.fetch_add(step, Ordering::SeqCst).wrapping_add(step);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+impl World {
+    /// A store whose journal has opened an organization's agent and one of
+    /// account 111122223333.
+    pub(crate) async fn new() -> Self {
+        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let store = Store::from_objects(Arc::clone(&objects), "memory://world");
+        let Seams { clock, entropy, blocking } = seams(1);
+        let journal = Journal::new(store, clock, entropy, blocking);
+        let mut world = Self {
+            objects,
+            journal,
+            state: State::new(),
+            streams: [1, 2],
+            next_event: 0,
+            expected: BTreeMap::new(),
+            quarantined: 0,
+        };
+        let account = ACCOUNTS[1].parse().expect("an account");
+        world.open("central", SpeaksFor::Organization, 1).await;
+        world.open("main", SpeaksFor::Account(account), 2).await;
+        world
+    }
+
+    async fn open(&mut self, agent: &str, speaks_for: SpeaksFor, spool: u8) {
+        let open = Open {
+            account: ACCOUNTS[1].parse().expect("an account"),
+            agent: agent.parse().expect("a name"),
+            spool: SpoolId([spool; 16]),
+            replaces: None,
+            opened_by: String::new(),
+            certificate: Certificate { fingerprint: Hash([spool; 32]), speaks_for },
+            signing_key: None,
+            signature: None,
+        };
+        self.commit(&Body { open: Some(open), ..Body::default() }).await;
+    }
+
+    /// A record without events.
+    pub(crate) async fn commit_nothing(&mut self) {
+        self.commit(&Body::default()).await;
+    }
+
+    async fn commit(&mut self, body: &Body) {
+        let committed = self.journal.commit(&mut self.state, body).await.expect("commit");
+        assert!(matches!(committed, Committed::Ours(_)));
+    }
+
+    /// Commits a record with `rows` events and one of each oddity.
+    pub(crate) async fn deliver(&mut self, rows: u64) {
+        let record = self.state.head + 1;
+        let mut central = Vec::new();
+        let mut own = Vec::new();
+        for _ in 0..rows {
+            let event = self.next_event;
+            self.next_event += 1;
+            // Every fourth event belongs to one busy partition.
+            let account = if event.is_multiple_of(4) { 1 } else { event % 3 };
+            let account = ACCOUNTS[usize::try_from(account).expect("small")];
+            let region = if event.is_multiple_of(2) { "eu-west-1" } else { "us-east-1" };
+            let date = format!("2026-11-{:02}", 18 + event % 2);
+            let line = event_line(event, account, region, &date);
+            let folder = format!("account={account}/region={region}/date={date}");
+            self.expected.insert(event_id(event), (folder, record));
+            central.push(line);
+        }
+        own.push(b"{\"no\":\"event\"}".to_vec());
+        own.push(event_line(u64::MAX, ACCOUNTS[0], "eu-west-1", "2026-11-18"));
+        own.push(set_aside_part(1));
+        own.push(set_aside_part(2));
+        self.quarantined += 3;
+        self.commit_lines(central, own).await;
+    }
+
+    async fn commit_lines(&mut self, central: Vec<Vec<u8>>, own: Vec<Vec<u8>>) {
+        let batches: Vec<(BatchLines, u64)> = [&central, &own]
+            .iter()
+            .map(|lines| {
+                let mut all = lines.join(&b'\n');
+                all.push(b'\n');
+                (BatchLines::Plain(Bytes::from(all)), lines.len() as u64)
+            })
+            .collect();
+        let packed = pack(batches.iter().map(|(batch, lines)| (batch, *lines))).expect("pack");
+        let segment = self.journal.put_segment(&packed).await.expect("put");
+        let mut entries = Vec::new();
+        for (stream, lines) in self.streams.iter().zip([&central, &own]) {
+            let watermark = self.state.streams[stream].watermark;
+            entries.push(BatchEntry {
+                stream: *stream,
+                from: watermark + 1,
+                to: watermark + lines.len() as u64,
+                chain: Hash([7; 32]),
+                continuations: u64::from(*stream == self.streams[1]),
+            });
+        }
+        self.commit(&Body { segment: Some(segment), batches: entries, ..Body::default() }).await;
+    }
+
+    /// A process's table over these objects (perhaps wrapped ones).
+    pub(crate) async fn table(
+        &self,
+        objects: Arc<dyn ObjectStore>,
+        seed: u64,
+    ) -> Result<Table, TableError> {
+        let store = Store::from_objects(objects, "memory://world");
+        let seams = seams(seed);
+        let Seams { clock, entropy, blocking } = seams.clone();
+        let journal = Journal::new(store.clone(), clock, entropy, blocking);
+        let config = Config { limits: limits(), ..Config::default() };
+        Table::open(store, journal, TRAIL_DEFAULT, seams, config).await
+    }
+
+    /// What a snapshot's files hold is what the journal holds up to its position.
+    pub(crate) async fn check_snapshot(&self) -> TableSnapshot {
+        let store = Store::from_objects(Arc::clone(&self.objects), "memory://world");
+        let snapshot = TableSnapshot::load(&store, TRAIL_DEFAULT).await.expect("load");
+        let mut seen = BTreeMap::new();
+        let files: Vec<_> = snapshot.files(Filter::default()).try_collect().await.expect("files");
+        for file in &files {
+            let rows = self.rows(&Path::from(file.path.as_str())).await;
+            assert_eq!(rows.len() as u64, file.rows, "{}", file.path);
+            for (id, folder) in rows {
+                assert!(seen.insert(id.clone(), folder).is_none(), "{id} is twice in the snapshot");
+            }
+        }
+        let expected: BTreeMap<String, String> = self
+            .expected
+            .iter()
+            .filter(|(_, (_, record))| *record <= snapshot.position())
+            .map(|(id, (folder, _))| (id.clone(), folder.clone()))
+            .collect();
+        assert_eq!(seen, expected, "rows up to record {}", snapshot.position());
+        let totals = snapshot.totals();
+        assert!(totals.counts.close());
+        assert_eq!(totals.counts.rows, expected.len() as u64);
+        assert_eq!(totals.counts.quarantined, totals.reasons.values().sum::<u64>());
+        assert_eq!(totals.files, files.len() as u64);
+        assert_eq!(totals.bytes, files.iter().map(|file| file.bytes).sum::<u64>());
+        snapshot
+    }
+
+    /// What a listing of `events/` or `fresh/` shows is never twice there, and
+    /// is of the journal.
+    pub(crate) async fn check_listing(&self) {
+        for part in ["events", "fresh"] {
+            let mut seen = BTreeSet::new();
+            for path in self.parquet(part).await {
+                for (id, folder) in self.rows(&path).await {
+                    assert_eq!(self.expected[&id].0, folder, "{path}");
+                    assert!(seen.insert(id.clone()), "{id} is twice below {part}");
+                }
+            }
+        }
+    }
+
+    /// After a drain everything is settled, and there is nothing else.
+    pub(crate) async fn check_drained(&self) {
+        self.check_listing().await;
+        let snapshot = self.check_snapshot().await;
+        // Only records without events may lie behind the position.
+        assert_eq!(snapshot.totals().counts.quarantined, self.quarantined);
+        assert_eq!(snapshot.totals().counts.journaled, self.state.totals.journaled);
+        assert_eq!(self.parquet("fresh").await, [], "nothing is fresh");
+        let files: Vec<_> = snapshot.files(Filter::default()).try_collect().await.expect("files");
+        let named: BTreeSet<String> = files.into_iter().map(|file| file.path).collect();
+        let there: BTreeSet<String> =
+            self.parquet("events").await.iter().map(ToString::to_string).collect();
+        assert_eq!(there, named, "every file below events/ is in the table");
+    }
+
+    async fn parquet(&self, part: &str) -> Vec<Path> {
+        let prefix = Path::from(format!("trail/{TRAIL_DEFAULT}/{part}"));
+        let mut paths: Vec<Path> = self
+            .objects
+            .list(Some(&prefix))
+            .map_ok(|meta| meta.location)
+            .try_collect()
+            .await
+            .expect("list");
+        paths.retain(|path| path.as_ref().ends_with(".parquet"));
+        paths.sort();
+        paths
+    }
+
+    /// Event id and partition folder of each row of a file.
+    async fn rows(&self, path: &Path) -> Vec<(String, String)> {
+        let bytes = self.objects.get(path).await.expect("get").bytes().await.expect("bytes");
+        let footer = Footer::parse(bytes.clone(), bytes.len() as u64).expect("footer");
+        let mut rows = Vec::new();
+        for (group, range) in footer.row_groups().into_iter().enumerate() {
+            let start = usize::try_from(range.start).expect("small");
+            let end = usize::try_from(range.end).expect("small");
+            for batch in footer.read(group, bytes.slice(start..end), 100).expect("read") {
+                let batch = batch.expect("a batch");
+                let text = |name: &str, row: usize| {
+                    let column = batch.column_by_name(name).expect("a column");
+                    column.as_string::<i32>().value(row).to_owned()
+                };
+                for row in 0..batch.num_rows() {
+                    let folder = if path.as_ref().contains("/fresh/") {
+                        let dates = batch.column_by_name("date").expect("a date").clone();
+                        let dates = arrow::util::display::array_value_to_string(&dates, row);
+                        let (account, region) = (text("account", row), text("region", row));
+                        format!("account={account}/region={region}/date={}", dates.expect("date"))
+                    } else {
+                        let parts: Vec<&str> = path.as_ref().split('/').collect();
+                        parts[3..6].join("/")
+                    };
+                    rows.push((text("eventid", row), folder));
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// Runs passes until nothing waits, then settles; what `--once` does.
+pub(crate) async fn drain(table: &mut Table) -> Result<(), TableError> {
+    let stop = CancellationToken::new();
+    while table.pass(&stop).await?.is_some() {}
+    table.settle(SettleReason::Drain).await?;
+    Ok(())
+}
+
+fn event_id(event: u64) -> String {
+    format!("00000000-0000-0000-0000-{event:012}")
+}
+
+fn event_line(event: u64, account: &str, region: &str, date: &str) -> Vec<u8> {
+    let source = ["s3", "iam", "ec2"][usize::try_from(event % 3).expect("small")];
+    format!(
+        "{{\"eventVersion\":\"1.08\",\"userIdentity\":{{\"type\":\"IAMUser\",\
+         \"arn\":\"arn:aws:iam::{account}:user/{}\"}},\"eventTime\":\"{date}T10:00:{:02}Z\",\
+         \"eventSource\":\"{source}.amazonaws.com\",\"eventName\":\"Get{}\",\
+         \"awsRegion\":\"{region}\",\"eventID\":\"{}\",\"recipientAccountId\":\"{account}\"}}",
+        event % 5,
+        event % 60,
+        event % 7,
+        event_id(event),
+    )
+    .into_bytes()
+}
+
+fn set_aside_part(part: u32) -> Vec<u8> {
+    let mark = SetAside {
+        part,
+        parts: (part == 2).then_some(2),
+        reason: Reason::Truncated,
+        detail: String::new(),
+        source: "logs/broken.json.gz".into(),
+        position: u64::from(part),
+        length: 1,
+        sha256: [0; 32],
+        bytes: Some(vec![b'x']),
+    };
+    mark.to_line()
+}
