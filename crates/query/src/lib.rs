@@ -1,1 +1,43 @@
-//! query
+//! Questions about events: SQL and the event history, over everything that was
+//! committed.
+//!
+//! An answer covers the committed table *and* the journal's tail: the records
+//! after the table's position, turned into rows by the table's own rules. The
+//! table's log is folded first and the journal afterwards, so nothing falls
+//! between the two and nothing is counted twice. [`Coverage`] says up to which
+//! journal record an answer is complete. What could not be read is an error that
+//! names the object; an empty answer always means that nothing was there.
+//!
+//! # Layout, along the walk of a question
+//! - [`EventFilter`] becomes an expression, or SQL a plan ([`Engine::sql`])
+//! - `view`: one snapshot of the table and one range of the journal
+//! - `tail`: the journal's lines as rows
+//! - `events_table`: what DataFusion sees; `pruning` chooses files, `reader`
+//!   counts what is read and remembers which files were opened
+//! - [`Answer`]: the rows, then what they cover
+//! - `json_get`: the one SQL function of our own
+//!
+//! # Why no SQL is ever put together from values
+//! Filters hold text that an attacker may have chosen. They become expressions
+//! with literals; the SQL parser never sees them.
+
+mod answer;
+mod coverage;
+mod engine;
+mod error;
+mod events_table;
+mod filter;
+mod json_get;
+mod json_path;
+mod pattern;
+mod pruning;
+mod reader;
+mod tail;
+mod view;
+
+pub use answer::Answer;
+pub use coverage::{Coverage, SourceCoverage};
+pub use engine::{Engine, MEMORY_BYTES, Options, Selection, TAIL_LIMIT_BYTES};
+pub use error::QueryError;
+pub use filter::{EventFilter, InvalidFilter};
+pub use json_path::{InvalidPath, JsonPath};

@@ -1,0 +1,158 @@
+//! The table `events` as DataFusion sees it: settled files, fresh files, tail.
+//!
+//! Files are chosen by the log and never by listing. Account, region and date
+//! come from a settled file's path and from a fresh file's columns.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::scalar::ScalarValue;
+use table::DataFile;
+use table::schema::{PARTITION_KEYS, fresh_schema, schema};
+
+use crate::error::QueryError;
+use crate::pruning::{Pruning, days};
+use crate::reader::CountingReaders;
+use crate::view::View;
+
+/// The store, as DataFusion is told to call it.
+pub(crate) const STORE_URL: &str = "orgtrail://store";
+
+/// Bytes at a file's end that usually hold its footer.
+const FOOTER_HINT_BYTES: usize = 64 << 10;
+
+/// All events that a view sees.
+#[derive(Debug)]
+pub(crate) struct EventsTable {
+    pub(crate) view: Arc<View>,
+}
+
+impl EventsTable {
+    async fn plan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+    ) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
+        let engine = |error| QueryError::Engine(Box::new(error));
+        let pruning = Pruning::new(session, filters, &self.schema()).map_err(engine)?;
+        let files = self.view.files(&pruning).await?;
+        let tail = self.view.tail().await?;
+        let projection = projection.cloned();
+        let partitions = session.config().target_partitions();
+        let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        if !files.settled.is_empty() {
+            let keys = PARTITION_KEYS
+                .iter()
+                .filter_map(|name| fresh_schema().field_with_name(name).ok().cloned());
+            let keys: Vec<FieldRef> = keys.map(|key: Field| Arc::new(key)).collect();
+            let table = TableSchema::builder(schema()).with_table_partition_cols(keys).build();
+            let files = files.settled.iter().map(settled_file).collect();
+            plans.push(self.scan_files(session, table, files, projection.clone()).map_err(engine)?);
+        }
+        if !files.fresh.is_empty() {
+            let table = TableSchema::from(fresh_schema());
+            let files = files
+                .fresh
+                .iter()
+                .map(|file| PartitionedFile::new(file.path.as_str(), file.bytes))
+                .collect();
+            plans.push(self.scan_files(session, table, files, projection.clone()).map_err(engine)?);
+        }
+        if !tail.batches.is_empty() || plans.is_empty() {
+            let share = tail.batches.len().div_ceil(partitions).max(1);
+            let mut parts: Vec<_> = tail.batches.chunks(share).map(<[_]>::to_vec).collect();
+            if parts.is_empty() {
+                parts.push(Vec::new());
+            }
+            let source = MemorySourceConfig::try_new_exec(&parts, fresh_schema(), projection)
+                .map_err(engine)?;
+            plans.push(source);
+        }
+        UnionExec::try_new(plans).map_err(engine)
+    }
+
+    fn scan_files(
+        &self,
+        session: &dyn Session,
+        table: TableSchema,
+        files: Vec<PartitionedFile>,
+        projection: Option<Vec<usize>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let readers = CountingReaders {
+            objects: Arc::clone(self.view.store.objects()),
+            reads: Arc::clone(&self.view.reads),
+        };
+        let source = ParquetSource::new(table)
+            .with_parquet_file_reader_factory(Arc::new(readers))
+            .with_metadata_size_hint(FOOTER_HINT_BYTES)
+            .with_pushdown_filters(true)
+            .with_reorder_filters(true)
+            .with_enable_page_index(true)
+            .with_bloom_filter_on_read(true);
+        let groups = FileGroup::new(files).split_files(session.config().target_partitions());
+        let config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
+                .with_file_groups(groups)
+                .with_projection_indices(projection)?
+                .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+/// A settled file, with the values that its path says.
+fn settled_file(file: &DataFile) -> PartitionedFile {
+    let part = PartitionedFile::new(file.path.as_str(), file.bytes);
+    let Some(partition) = &file.partition else { return part };
+    part.with_partition_values(vec![
+        ScalarValue::from(partition.account.to_string()),
+        ScalarValue::from(partition.region.as_str()),
+        ScalarValue::Date32(days(partition.date)),
+    ])
+}
+
+#[async_trait]
+impl TableProvider for EventsTable {
+    fn schema(&self) -> SchemaRef {
+        fresh_schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.plan(session, projection, filters).await.map_err(|error| {
+            let said = DataFusionError::External(error.to_string().into());
+            self.view.fail(error);
+            said
+        })
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        // Files are chosen by them; rows are filtered again above.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+}

@@ -1,0 +1,151 @@
+//! The filters that people type, as one expression over the table's columns.
+//!
+//! One option given several times means "or", several options mean "and", a
+//! leading `!` means "not", and `*` stands for anything.
+
+use datafusion::functions::core::expr_ext::FieldAccessor;
+use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::scalar::ScalarValue;
+use event::AccountId;
+use jiff::Timestamp;
+
+use crate::pattern::{Pattern, condition, like};
+
+/// Which events are asked for; the default asks for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Events at this time or later.
+    pub from: Option<Timestamp>,
+    /// Events before this time.
+    pub to: Option<Timestamp>,
+    /// Account ids.
+    pub accounts: Vec<String>,
+    /// Regions.
+    pub regions: Vec<String>,
+    /// Event names.
+    pub events: Vec<String>,
+    /// Event sources; `s3` means `s3.amazonaws.com`.
+    pub sources: Vec<String>,
+    /// Who acted: an ARN or its end, a user or role name, a principal id, or
+    /// the service that acted for somebody.
+    pub principals: Vec<String>,
+    /// Access key ids.
+    pub keys: Vec<String>,
+    /// Source addresses.
+    pub addresses: Vec<String>,
+    /// Error codes; `*` means any error.
+    pub errors: Vec<String>,
+    /// Only reads, or only writes.
+    pub read_only: Option<bool>,
+}
+
+/// A filter that cannot be meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFilter {
+    /// Not an account id, so it would never match.
+    #[error("{0:?} is no account id: 12 digits, or a pattern with *")]
+    Account(String),
+    /// Nothing lies between.
+    #[error("the time from {from} to {to} is empty")]
+    Time {
+        /// From.
+        from: Timestamp,
+        /// To.
+        to: Timestamp,
+    },
+    /// Empty text never matches.
+    #[error("an empty value for {0} matches nothing")]
+    Empty(&'static str),
+}
+
+impl EventFilter {
+    /// The condition, or none if all events are asked for.
+    pub(crate) fn condition(&self) -> Result<Option<Expr>, InvalidFilter> {
+        self.check()?;
+        let text = |name: &'static str| move |pattern: &Pattern| pattern.matches(col(name));
+        let conditions = [
+            self.from.map(|from| col("eventtime").gt_eq(time(from))),
+            self.to.map(|to| col("eventtime").lt(time(to))),
+            condition(&self.accounts, text("account")),
+            condition(&self.regions, text("region")),
+            condition(&self.events, text("eventname")),
+            condition(&self.sources, source),
+            condition(&self.principals, principal),
+            condition(&self.keys, |pattern| {
+                pattern.matches(col("useridentity").field("accesskeyid"))
+            }),
+            condition(&self.addresses, text("sourceipaddress")),
+            condition(&self.errors, error),
+            self.read_only.map(|read_only| col("readonly").eq(lit(read_only))),
+        ];
+        Ok(conditions.into_iter().flatten().reduce(Expr::and))
+    }
+
+    fn check(&self) -> Result<(), InvalidFilter> {
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from >= to
+        {
+            return Err(InvalidFilter::Time { from, to });
+        }
+        let options: [(&'static str, &[String]); 8] = [
+            ("--account", &self.accounts),
+            ("--region", &self.regions),
+            ("--event", &self.events),
+            ("--source", &self.sources),
+            ("--principal", &self.principals),
+            ("--key", &self.keys),
+            ("--ip", &self.addresses),
+            ("--error", &self.errors),
+        ];
+        for (name, values) in options {
+            if values.iter().any(|value| Pattern::new(value).text.is_empty()) {
+                return Err(InvalidFilter::Empty(name));
+            }
+        }
+        for value in &self.accounts {
+            let pattern = Pattern::new(value);
+            if !pattern.is_glob() && pattern.text.parse::<AccountId>().is_err() {
+                return Err(InvalidFilter::Account(pattern.text));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A time as the literal that the column `eventtime` compares with.
+fn time(time: Timestamp) -> Expr {
+    lit(ScalarValue::TimestampMicrosecond(Some(time.as_microsecond()), Some("UTC".into())))
+}
+
+fn source(pattern: &Pattern) -> Expr {
+    let text = &pattern.text;
+    if text.contains(['.', '*']) {
+        return pattern.matches(col("eventsource"));
+    }
+    col("eventsource").eq(lit(format!("{text}.amazonaws.com")))
+}
+
+fn principal(pattern: &Pattern) -> Expr {
+    let identity = || col("useridentity");
+    let issuer = || identity().field("sessioncontext").field("sessionissuer");
+    let columns = [
+        identity().field("arn"),
+        identity().field("username"),
+        identity().field("principalid"),
+        identity().field("invokedby"),
+        issuer().field("arn"),
+        issuer().field("username"),
+    ];
+    let whole = columns.into_iter().map(|column| pattern.matches(column)).reduce(Expr::or);
+    let whole = whole.unwrap_or_else(|| lit(false));
+    let ends = [format!("*/{}", pattern.text), format!("*:{}", pattern.text)];
+    ends.iter().fold(whole, |any, end| any.or(like(identity().field("arn"), end)))
+}
+
+fn error(pattern: &Pattern) -> Expr {
+    // A failed sign-in has a message and no code.
+    if pattern.text == "*" {
+        return col("errorcode").is_not_null().or(col("errormessage").is_not_null());
+    }
+    pattern.matches(col("errorcode"))
+}

@@ -1,0 +1,148 @@
+//! Chooses dates and files by what is known without opening them.
+//!
+//! Of a date the day is known, and so the event times in it; of a file also its
+//! account, region and earliest and latest event time. Whatever condition a
+//! query has, a date or file that cannot fulfil it is left out.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, StringArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::Session;
+use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
+use jiff::civil::Date;
+use table::DataFile;
+
+/// Microseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// The condition of a query, as far as it can be judged without opening files.
+pub(crate) struct Pruning(Option<PruningPredicate>);
+
+impl Pruning {
+    pub(crate) fn new(session: &dyn Session, filters: &[Expr], schema: &SchemaRef) -> Result<Self> {
+        let Some(condition) = conjunction(filters.to_vec()) else { return Ok(Self(None)) };
+        let columns = DFSchema::try_from(Arc::clone(schema))?;
+        let condition = session.create_physical_expr(condition, &columns)?;
+        Ok(Self(Some(
+            PruningPredicateBuilder::new()
+                .with_file_schema(Arc::clone(schema))
+                .try_build(condition)?,
+        )))
+    }
+
+    /// The dates that may hold wanted rows.
+    pub(crate) fn dates(&self, dates: &[Date]) -> Result<Vec<bool>> {
+        self.keep(&Facts {
+            accounts: None,
+            regions: None,
+            dates: dates.iter().copied().map(days).collect(),
+            times: dates.iter().copied().map(times_of).collect(),
+        })
+    }
+
+    /// The settled files that may hold wanted rows.
+    pub(crate) fn files(&self, files: &[DataFile]) -> Result<Vec<bool>> {
+        let partitions = || files.iter().map(|file| file.partition.as_ref());
+        self.keep(&Facts {
+            accounts: Some(
+                partitions()
+                    .map(|partition| partition.map(|partition| partition.account.to_string()))
+                    .collect(),
+            ),
+            regions: Some(
+                partitions()
+                    .map(|partition| partition.map(|partition| partition.region.to_string()))
+                    .collect(),
+            ),
+            dates: partitions()
+                .map(|partition| partition.and_then(|partition| days(partition.date)))
+                .collect(),
+            times: files
+                .iter()
+                .map(|file| {
+                    let (min, max) = (file.min_eventtime?, file.max_eventtime?);
+                    Some((min.as_microsecond(), max.as_microsecond()))
+                })
+                .collect(),
+        })
+    }
+
+    fn keep(&self, facts: &Facts) -> Result<Vec<bool>> {
+        match &self.0 {
+            Some(predicate) => predicate.prune(facts),
+            None => Ok(vec![true; facts.dates.len()]),
+        }
+    }
+}
+
+/// Days since the epoch.
+pub(crate) fn days(date: Date) -> Option<i32> {
+    let epoch = Date::constant(1970, 1, 1);
+    date.since((jiff::Unit::Day, epoch)).ok().map(|span| span.get_days())
+}
+
+/// The event times of a date: its day's, unless it is the date of rows whose own
+/// is not known.
+fn times_of(date: Date) -> Option<(i64, i64)> {
+    let start = i64::from(days(date).filter(|days| *days != 0)?) * DAY_MICROS;
+    Some((start, start + DAY_MICROS - 1))
+}
+
+/// What is known of some dates or files, one entry each.
+struct Facts {
+    accounts: Option<StringArray>,
+    regions: Option<StringArray>,
+    dates: Date32Array,
+    times: Vec<Option<(i64, i64)>>,
+}
+
+impl Facts {
+    fn value(&self, column: &Column, time: impl Fn((i64, i64)) -> i64) -> Option<ArrayRef> {
+        let shared = |array: &StringArray| Arc::new(array.clone()) as ArrayRef;
+        match column.name() {
+            "account" => self.accounts.as_ref().map(shared),
+            "region" => self.regions.as_ref().map(shared),
+            "date" => Some(Arc::new(self.dates.clone())),
+            "eventtime" => {
+                let times = self.times.iter().map(|times| times.map(&time));
+                Some(Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone("UTC")))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl PruningStatistics for Facts {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.value(column, |(min, _)| min)
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.value(column, |(_, max)| max)
+    }
+
+    fn num_containers(&self) -> usize {
+        self.dates.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        let partition_key = matches!(column.name(), "account" | "region" | "date");
+        partition_key.then(|| Arc::new(UInt64Array::from(vec![0; self.dates.len()])) as ArrayRef)
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        None
+    }
+
+    fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}

@@ -1,0 +1,179 @@
+//! The journal's tail: the records after the table's position, as rows.
+//!
+//! Rows are made by the table's own rules, starting from the regions that the
+//! table has seen, so a row looks here as it will look after the next pass. The
+//! tail is bounded: past its limit the answer ends at the record it reached.
+
+use std::sync::Arc;
+
+use arrow::array::{Date32Array, RecordBatch, StringBuilder};
+use arrow::error::ArrowError;
+use event::set_aside::is_continuation;
+use identity::SpeaksFor;
+use jiff::Timestamp;
+use journal::{Delivered, Journal};
+use seam::Blocking;
+use table::partition::{Partition, Regions};
+use table::row::{BATCH_ROWS_MAX, RowBuilder, RowSource};
+use table::schema::fresh_schema;
+
+use crate::coverage::SourceCoverage;
+use crate::error::QueryError;
+use crate::pruning::days;
+
+/// The journal after the table's position, as far as it was read.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    /// Its rows, with account, region and date.
+    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) rows: u64,
+    /// Units that are no events.
+    pub(crate) rejected: u64,
+    /// Bytes of lines.
+    pub(crate) bytes: u64,
+    /// The last record read.
+    pub(crate) record: u64,
+    pub(crate) committed_at: Option<Timestamp>,
+    /// The journal goes on.
+    pub(crate) truncated: bool,
+    pub(crate) sources: Vec<SourceCoverage>,
+}
+
+impl Tail {
+    /// Reads the records after `position` until there is none, or their lines
+    /// have come to `limit_bytes`.
+    pub(crate) async fn read(
+        journal: &Journal,
+        position: u64,
+        regions: Regions,
+        limit_bytes: u64,
+        blocking: Blocking,
+    ) -> Result<Self, QueryError> {
+        let mut state = journal.fold_to(position).await.map_err(QueryError::Journal)?;
+        let mut rows = Rows::new(regions);
+        let mut truncated = false;
+        loop {
+            if rows.bytes >= limit_bytes {
+                let mut beyond = state.clone();
+                truncated = journal.advance(&mut beyond).await.map_err(QueryError::Journal)? > 0;
+                break;
+            }
+            let Some(delivered) =
+                journal.read_next(&mut state).await.map_err(QueryError::Journal)?
+            else {
+                break;
+            };
+            rows = blocking
+                .run(move || {
+                    rows.add(&delivered)?;
+                    Ok::<_, ArrowError>(rows)
+                })
+                .await
+                .map_err(|error| QueryError::Engine(Box::new(error.into())))?;
+        }
+        rows.finish_batch().map_err(|error| QueryError::Engine(Box::new(error.into())))?;
+        let sources = state.agents.iter().flat_map(|(key, agent)| {
+            agent.progress.sources.iter().map(|(source, progress)| SourceCoverage {
+                account: key.account,
+                agent: key.agent.clone(),
+                source: source.clone(),
+                caught_up_at: progress.caught_up_at,
+                known_delay_secs: progress.known_delay_secs,
+            })
+        });
+        Ok(Self {
+            sources: sources.collect(),
+            batches: rows.batches,
+            rows: rows.rows,
+            rejected: rows.rejected,
+            bytes: rows.bytes,
+            record: state.head,
+            committed_at: state.committed_at,
+            truncated,
+        })
+    }
+}
+
+/// Rows in the making.
+struct Rows {
+    builder: RowBuilder,
+    regions: Regions,
+    partitions: Vec<Partition>,
+    batches: Vec<RecordBatch>,
+    rows: u64,
+    rejected: u64,
+    bytes: u64,
+}
+
+impl Rows {
+    fn new(regions: Regions) -> Self {
+        Self {
+            builder: RowBuilder::new(),
+            regions,
+            partitions: Vec::new(),
+            batches: Vec::new(),
+            rows: 0,
+            rejected: 0,
+            bytes: 0,
+        }
+    }
+
+    fn add(&mut self, delivered: &Delivered) -> Result<(), ArrowError> {
+        for batch in &delivered.batches {
+            let mut source = RowSource {
+                agent_account: batch.origin.account,
+                agent: batch.origin.agent.as_str(),
+                speaks_for: match batch.origin.speaks_for {
+                    SpeaksFor::Account(account) => Some(account),
+                    SpeaksFor::Organization => None,
+                },
+                committed_at: delivered.committed_at,
+                record: delivered.record,
+                row: batch.first_row,
+            };
+            for line in
+                batch.lines.strip_suffix(b"\n").unwrap_or(&batch.lines).split(|byte| *byte == b'\n')
+            {
+                self.add_line(line, &source)?;
+                source.row += 1;
+            }
+            self.bytes += batch.lines.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn add_line(&mut self, line: &[u8], source: &RowSource<'_>) -> Result<(), ArrowError> {
+        match self.builder.push(line, source, &mut self.regions) {
+            Ok(partition) => {
+                self.partitions.push(partition);
+                self.rows += 1;
+                if self.builder.len() >= BATCH_ROWS_MAX {
+                    self.finish_batch()?;
+                }
+            }
+            Err(_) if is_continuation(line) => {}
+            Err(_) => self.rejected += 1,
+        }
+        Ok(())
+    }
+
+    fn finish_batch(&mut self) -> Result<(), ArrowError> {
+        if self.partitions.is_empty() {
+            return Ok(());
+        }
+        let (mut accounts, mut regions) = (StringBuilder::new(), StringBuilder::new());
+        for partition in &self.partitions {
+            accounts.append_value(partition.account.to_string());
+            regions.append_value(partition.region.as_str());
+        }
+        let dates: Date32Array =
+            self.partitions.iter().map(|partition| days(partition.date)).collect();
+        self.partitions.clear();
+        let mut columns = self.builder.finish().columns().to_vec();
+        columns.push(Arc::new(accounts.finish()));
+        columns.push(Arc::new(regions.finish()));
+        columns.push(Arc::new(dates));
+        self.batches.push(RecordBatch::try_new(fresh_schema(), columns)?);
+        Ok(())
+    }
+}

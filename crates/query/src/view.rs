@@ -1,0 +1,191 @@
+//! What one question sees: one state of the table, one range of the journal.
+//!
+//! Everything in a question reads through one view, so an event that it joins
+//! with itself is the same event twice and not two states of the world.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use futures::TryStreamExt;
+use integrity::sha256;
+use journal::Journal;
+use object_store::path::Path;
+use seam::Blocking;
+use store::Store;
+use table::{DataFile, Filter, TableError, TableSnapshot};
+use tokio::sync::OnceCell;
+
+use crate::coverage::Coverage;
+use crate::engine::Options;
+use crate::error::QueryError;
+use crate::pruning::Pruning;
+use crate::reader::Reads;
+use crate::tail::Tail;
+
+/// One state of the table and the journal after it.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) store: Store,
+    pub(crate) snapshot: TableSnapshot,
+    journal: Journal,
+    runtime: Arc<RuntimeEnv>,
+    blocking: Blocking,
+    tail_limit_bytes: u64,
+    memory_bytes: usize,
+    tail: OnceCell<(Tail, MemoryReservation)>,
+    pub(crate) reads: Arc<Reads>,
+    /// Why reading failed: said here in our own words, since the engine passes
+    /// on its own kind of error only.
+    failure: Mutex<Option<QueryError>>,
+    /// Files chosen so far.
+    planned: Mutex<Vec<DataFile>>,
+}
+
+/// Files that may hold wanted rows.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen {
+    pub(crate) settled: Vec<DataFile>,
+    pub(crate) fresh: Vec<DataFile>,
+}
+
+impl View {
+    pub(crate) fn new(
+        store: Store,
+        snapshot: TableSnapshot,
+        journal: Journal,
+        runtime: Arc<RuntimeEnv>,
+        blocking: Blocking,
+        options: &Options,
+    ) -> Self {
+        Self {
+            store,
+            snapshot,
+            journal,
+            runtime,
+            blocking,
+            tail_limit_bytes: options.tail_limit_bytes,
+            memory_bytes: options.memory_bytes,
+            tail: OnceCell::new(),
+            reads: Arc::default(),
+            failure: Mutex::new(None),
+            planned: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The journal's tail; read when it is first asked for.
+    pub(crate) async fn tail(&self) -> Result<&Tail, QueryError> {
+        let read = self.tail.get_or_try_init(|| async {
+            let (position, regions) = (self.snapshot.position(), self.snapshot.regions().clone());
+            let tail =
+                Tail::read(&self.journal, position, regions, self.tail_limit_bytes, self.blocking)
+                    .await?;
+            let reservation =
+                MemoryConsumer::new("journal tail").register(&self.runtime.memory_pool);
+            let bytes =
+                tail.batches.iter().map(arrow::array::RecordBatch::get_array_memory_size).sum();
+            reservation.try_grow(bytes).map_err(|source| QueryError::Memory {
+                limit_bytes: self.memory_bytes,
+                source: Box::new(source),
+            })?;
+            Ok((tail, reservation))
+        });
+        read.await.map(|(tail, _)| tail)
+    }
+
+    /// The files that may hold rows that a condition wants.
+    pub(crate) async fn files(&self, pruning: &Pruning) -> Result<Chosen, QueryError> {
+        let judged = |error| QueryError::Engine(Box::new(error));
+        let dates: Vec<_> = self.snapshot.dates().collect();
+        let wanted = pruning.dates(&dates).map_err(judged)?;
+        let mut settled = Vec::new();
+        // Runs of wanted dates, so that one request serves neighbours.
+        let pairs: Vec<_> = dates.iter().copied().zip(wanted).collect();
+        for run in pairs.chunk_by(|one, next| one.1 == next.1) {
+            let (Some((first, true)), Some((last, _))) = (run.first(), run.last()) else {
+                continue;
+            };
+            let filter = Filter { dates: Some(*first..=*last), ..Filter::default() };
+            let files: Vec<DataFile> = self
+                .snapshot
+                .files(filter)
+                .try_filter(|file| std::future::ready(!file.is_fresh()))
+                .try_collect()
+                .await
+                .map_err(QueryError::Table)?;
+            let keep = pruning.files(&files).map_err(judged)?;
+            settled.extend(
+                files.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)),
+            );
+        }
+        let fresh: Vec<DataFile> =
+            self.snapshot.state().fresh.iter().map(|fresh| fresh.file.clone()).collect();
+        let keep = pruning.files(&fresh).map_err(judged)?;
+        let fresh =
+            fresh.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect();
+        let chosen = Chosen { settled, fresh };
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.extend(chosen.settled.iter().chain(&chosen.fresh).cloned());
+        Ok(chosen)
+    }
+
+    /// Keeps what went wrong for whoever asked.
+    pub(crate) fn fail(&self, error: QueryError) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<QueryError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// After a failure: the opened file that is gone or is not what was
+    /// committed, the last opened first.
+    pub(crate) async fn broken_file(&self) -> Option<QueryError> {
+        let planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for path in self.reads.opened().into_iter().rev() {
+            let Some(file) = planned.iter().find(|file| file.path == path) else { continue };
+            match self.store.get(&Path::from(path.as_str())).await {
+                Ok(None) => return Some(QueryError::Missing { path }),
+                Ok(Some(bytes)) if sha256(&bytes) != file.sha256 => {
+                    let what = format!(
+                        "its {} bytes do not have the hash in the table's log",
+                        bytes.len()
+                    );
+                    return Some(QueryError::Damaged { path, what });
+                }
+                Ok(Some(_)) => {}
+                Err(error) => return Some(QueryError::Table(TableError::Store(error))),
+            }
+        }
+        None
+    }
+
+    /// Whether a path is one of a file that settling may retire.
+    pub(crate) fn is_fresh(&self, path: &str) -> bool {
+        self.snapshot.state().fresh.iter().any(|fresh| fresh.file.path == path)
+    }
+
+    /// What the answer covers so far.
+    pub(crate) fn coverage(&self) -> Coverage {
+        let planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let mut coverage = Coverage {
+            table_position: self.snapshot.position(),
+            journal_record: self.snapshot.position(),
+            files: planned as u64,
+            files_total: self.snapshot.totals().files,
+            file_bytes: self.reads.bytes(),
+            ..Coverage::default()
+        };
+        if let Some((tail, _)) = self.tail.get() {
+            coverage.searched = true;
+            coverage.journal_record = tail.record;
+            coverage.committed_at = tail.committed_at;
+            coverage.truncated = tail.truncated;
+            coverage.tail_rows = tail.rows;
+            coverage.tail_rejected = tail.rejected;
+            coverage.tail_bytes = tail.bytes;
+            coverage.sources.clone_from(&tail.sources);
+        }
+        coverage
+    }
+}
