@@ -42,12 +42,10 @@ use seam::DiskFile;
 use content::{Content, Filled};
 use damage::{Damage, Large, balanced_end};
 use object::{Opening, Shape, inspect, member_opening, opening, opens_later, record_of};
-pub(crate) use place::{Frame, Place};
+pub(crate) use place::Place;
+use place::{Frame, Frames};
 use unit::Unit;
 use window::Window;
-
-/// How many containers may be open around a record.
-const FRAMES_MAX: usize = 8;
 
 /// What some editors write before UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -116,7 +114,7 @@ pub(crate) struct Splitter {
     window: Window,
     begun: bool,
     base: u64,
-    frames: Vec<Frame>,
+    frames: Frames,
     /// Parts already yielded of the unit that begins where we resumed.
     part: u32,
     /// Raw offset to go on from, when the place was in raw bytes.
@@ -221,7 +219,7 @@ impl Splitter {
 
     /// The place at the window's start.
     fn place(&self) -> Place {
-        let frames = self.frames.clone();
+        let frames = self.frames;
         Place { base: self.base, at: self.window.at(), frames, part: 0, raw: false }
     }
 
@@ -274,11 +272,12 @@ impl Splitter {
 
     fn object(&mut self) -> Look {
         let held = self.window.held();
-        let may_nest = self.frames.len() + 2 <= FRAMES_MAX;
+        let may_nest = self.frames.has_room_for(2);
         if may_nest {
             match opening(held) {
                 Opening::Elements(at) => {
-                    self.frames.extend([Frame::Object, Frame::Array]);
+                    self.frames.push(Frame::Object);
+                    self.frames.push(Frame::Array);
                     self.window.consume(at);
                     self.seen_value = true;
                     return Look::On;
@@ -353,7 +352,7 @@ impl Splitter {
         let held = self.window.held();
         match held.get(skip_blank(held, 1)) {
             None if self.may_grow() => Look::More,
-            Some(b'{' | b'[' | b']') if self.frames.len() < FRAMES_MAX => {
+            Some(b'{' | b'[' | b']') if self.frames.has_room_for(1) => {
                 self.frames.push(Frame::Array);
                 self.window.consume(1);
                 self.seen_value = true;
@@ -403,7 +402,7 @@ impl Splitter {
     fn member(&mut self) -> Look {
         let held = self.window.held();
         match member_opening(held, 0) {
-            Opening::Elements(at) if self.frames.len() < FRAMES_MAX => {
+            Opening::Elements(at) if self.frames.has_room_for(1) => {
                 self.frames.push(Frame::Array);
                 self.window.consume(at);
                 return Look::On;
@@ -473,7 +472,7 @@ impl Splitter {
         self.window.consume(way.passed);
         if way.found {
             if way.is_container {
-                self.frames.clear();
+                self.frames = Frames::default();
             }
             unit.finish(self.place(), &mut self.out);
             self.mode = Mode::Pieces;
@@ -514,7 +513,7 @@ impl Splitter {
     /// brackets that were open are part of it.
     /// The place after it.
     fn told_of_ending(&mut self) -> Place {
-        self.frames.clear();
+        self.frames = Frames::default();
         if self.ending == Some(Filled::Cut) {
             self.ending = Some(Filled::End);
             return self.raw_end();
@@ -526,7 +525,7 @@ impl Splitter {
     /// packed in: there a restart finds nothing more to tell.
     fn raw_end(&self) -> Place {
         let at = self.content.raw_at();
-        Place { base: 0, at, frames: Vec::new(), part: 0, raw: true }
+        Place { base: 0, at, frames: Frames::default(), part: 0, raw: true }
     }
 
     /// All content was looked at, and no more will come.
@@ -535,7 +534,7 @@ impl Splitter {
             Some(Filled::Broken { at, why }) => {
                 if !self.frames.is_empty() {
                     self.missing("the content breaks off before its brackets close");
-                    self.frames.clear();
+                    self.frames = Frames::default();
                 }
                 self.start_raw(at, &why);
             }
@@ -562,7 +561,7 @@ impl Splitter {
     fn start_raw(&mut self, at: u64, why: &str) {
         self.raw_at = Some(at);
         let part = std::mem::take(&mut self.part);
-        let start = Place { base: 0, at, frames: Vec::new(), part, raw: true };
+        let start = Place { base: 0, at, frames: Frames::default(), part, raw: true };
         self.mode = Mode::Raw(Unit::new(&self.source, Reason::Decompress, why.to_owned(), start));
     }
 
@@ -578,7 +577,7 @@ impl Splitter {
         } else if let Mode::Raw(unit) = std::mem::replace(&mut self.mode, Mode::Done) {
             // Nothing lies behind a place at the end: it is where a restart ends.
             if unit.length() > 0 {
-                let after = Place { base: 0, at, frames: Vec::new(), part: 0, raw: true };
+                let after = Place { base: 0, at, frames: Frames::default(), part: 0, raw: true };
                 unit.finish(after, &mut self.out);
             }
         }

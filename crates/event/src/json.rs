@@ -19,7 +19,7 @@ use std::fmt;
 
 pub use members::{Elements, Member, Members, elements, members};
 pub use scan::{extent, skip_blank, value_end};
-pub use text::{compact_line_breaks, key_is, string_contents, unescape};
+pub use text::{compact_line_breaks, key_is, plain_key, string_contents, unescape};
 
 /// How deep arrays and objects may nest in one value.
 pub const DEPTH_MAX: usize = 512;

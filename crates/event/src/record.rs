@@ -5,7 +5,7 @@
 //! for most readers. An object that has a member `orgtrail_set_aside` is no
 //! record, whatever else it has: it would be taken for our own mark.
 
-use crate::json::{Fault, Member, Members, SyntaxError, key_is, skip_blank, value_end};
+use crate::json::{Fault, Member, Members, SyntaxError, plain_key, skip_blank, value_end};
 
 /// The longest record that travels as one, in bytes of its one line.
 pub const RECORD_LIMIT_BYTES: usize = 1 << 20;
@@ -60,21 +60,20 @@ pub struct Signs {
 
 impl Signs {
     /// Takes note of one member: its key between the quotes, its raw value.
-    #[inline]
     pub fn see(&mut self, key: &[u8], value: &[u8]) {
-        // All four names begin so, or the key is written with escapes.
-        if !matches!(key.first(), Some(b'e' | b'o' | b'\\')) && !key.contains(&b'\\') {
-            return;
-        }
+        self.see_plain(&plain_key(key), value);
+    }
+
+    /// Like [`Signs::see`] for a key that was taken out of its escapes.
+    #[inline]
+    pub fn see_plain(&mut self, key: &[u8], value: &[u8]) {
         let is_string = value.first() == Some(&b'"');
-        if key_is(key, "eventVersion") {
-            self.version = is_string;
-        } else if key_is(key, "eventName") {
-            self.name = is_string;
-        } else if key_is(key, "eventSource") {
-            self.source = is_string;
-        } else if key_is(key, SET_ASIDE_MEMBER) {
-            self.mark = true;
+        match key {
+            b"eventVersion" => self.version = is_string,
+            b"eventName" => self.name = is_string,
+            b"eventSource" => self.source = is_string,
+            _ if key == SET_ASIDE_MEMBER.as_bytes() => self.mark = true,
+            _ => {}
         }
     }
 

@@ -62,7 +62,7 @@ impl Tracked {
     /// Where reading goes on.
     pub(super) fn place(&self) -> Place {
         match &self.progress {
-            Progress::At(place) => place.clone(),
+            Progress::At(place) => *place,
             Progress::Done(size) => Place { base: *size, ..Place::default() },
         }
     }
@@ -70,7 +70,7 @@ impl Tracked {
     fn to_value(&self) -> Value {
         let (at, word, part, base) = match &self.progress {
             Progress::Done(size) => (*size, ".".to_owned(), 0, 0),
-            Progress::At(place) => (place.at, place.word(), place.part, place.base),
+            Progress::At(place) => (place.at, place.word().to_string(), place.part, place.base),
         };
         let mut value = vec![json!(at), json!(self.head.len), json!(spell(self.head.hash))];
         if !word.is_empty() || part > 0 || base > 0 {
@@ -170,30 +170,44 @@ impl Cursor {
         Value::Object(std::mem::take(&mut self.changes)).to_string()
     }
 
-    /// Moves a file to a place, and the changes since the last call with it:
-    /// the usual case, one file and nothing else, without a tree.
-    pub(super) fn advance(&mut self, key: u64, head: Head, place: Place) -> String {
-        use std::fmt::Write as _;
+    /// Moves a file to a place, and gives the changes since the last call with
+    /// it: in the usual case one file and nothing else, without a tree.
+    pub(super) fn advance(&mut self, key: u64, head: Head, place: Place, label: &Label) -> String {
         let tracked = Tracked { head, progress: Progress::At(place) };
         if !self.changes.is_empty() {
             self.set(key, tracked);
             return self.take_changes();
         }
-        let Progress::At(place) = &tracked.progress else { return self.take_changes() };
-        let mut text = String::with_capacity(96);
-        let written = write!(
-            text,
-            "{{\"{}\":[{},{},\"{}\",\"{}\",{},{}]}}",
-            spell(key),
-            place.at,
-            head.len,
-            spell(head.hash),
-            place.word(),
-            place.part,
-            place.base
-        );
-        written.expect("a string takes whatever is written");
         self.files.insert(key, tracked);
+        label.with(place)
+    }
+}
+
+/// A file's key and head, spelled once for all its pieces.
+#[derive(Debug)]
+pub(super) struct Label {
+    key: String,
+    head: String,
+}
+
+impl Label {
+    pub(super) fn new(key: u64, head: Head) -> Self {
+        let head = format!(",{},\"{}\"", head.len, spell(head.hash));
+        Self { key: format!("{{\"{}\":[", spell(key)), head }
+    }
+
+    /// The change that moves the file to `place`.
+    fn with(&self, place: Place) -> String {
+        use std::fmt::Write as _;
+        let Place { at, part, base, .. } = place;
+        let mut text = String::with_capacity(self.key.len() + self.head.len() + 32);
+        text.push_str(&self.key);
+        let written = if part == 0 && base == 0 {
+            write!(text, "{at}{},\"{}\"]}}", self.head, place.word())
+        } else {
+            write!(text, "{at}{},\"{}\",{part},{base}]}}", self.head, place.word())
+        };
+        written.expect("a string takes whatever is written");
         text
     }
 }
@@ -229,7 +243,7 @@ mod tests {
             let place =
                 Place { base: u64::MAX / 3, at: u64::MAX / 2, part: u32::MAX, ..Place::default() };
             let place = place.with_word("oaoaoaoa").expect("word");
-            let changes = cursor.advance(file, head, place);
+            let changes = cursor.advance(file, head, place, &Label::new(file, head));
             merge(&mut committed, &changes);
         }
         let bytes = Value::Object(committed.clone()).to_string().len();

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tracing::{error, warn};
 
 use super::Options;
-use super::cursor::{Cursor, FILES_USUAL, Finished, Progress, Tracked};
+use super::cursor::{Cursor, FILES_USUAL, Finished, Label, Progress, Tracked};
 use super::finished::{Entry, Index};
 use super::head::{HEAD_BYTES, Head, first_bytes, hash64, spell};
 use super::round::Round;
@@ -42,6 +42,7 @@ pub(super) struct Todo {
 struct Current {
     todo: Todo,
     head: Head,
+    label: Label,
     file: Box<dyn DiskFile>,
     splitter: Splitter,
 }
@@ -253,7 +254,9 @@ impl Reader {
         let place = todo.tracked.as_ref().map_or_else(Place::default, Tracked::place);
         let splitter = Splitter::new(source, folder, place);
         self.paths.insert(todo.key, self.below_root(&todo.path).to_owned());
-        self.current = Some(Current { todo, head: Head::of(&first), file, splitter });
+        let head = Head::of(&first);
+        let label = Label::new(todo.key, head);
+        self.current = Some(Current { todo, head, label, file, splitter });
         Ok(())
     }
 
@@ -268,7 +271,7 @@ impl Reader {
                 if found.set_aside {
                     warn!(source = %self.name, file = %current.todo.path.display(), "set aside what is no record");
                 }
-                let cursor = self.cursor.advance(key, current.head, found.place);
+                let cursor = self.cursor.advance(key, current.head, found.place, &current.label);
                 self.ready_bytes += found.line.len() + cursor.len();
                 self.ready.push(Piece { line: found.line, cursor });
             }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use event::AccountId;
 use event::json::{
-    Members, SyntaxError, compact_line_breaks, extent, key_is, skip_blank, string_contents,
+    Members, SyntaxError, compact_line_breaks, extent, plain_key, skip_blank, string_contents,
     unescape,
 };
 use event::record::{Kind, Signs, classify, kind_of};
@@ -47,11 +47,16 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Inspected, SyntaxError> {
     let mut around = None;
     for member in members.by_ref() {
         let member = member?;
-        signs.see(member.key, member.value);
-        if member.key == b"recipientAccountId" {
-            recipient = string_contents(member.value).and_then(AccountId::from_bytes);
-        } else if let Some(shape) = carrier(member.key, member.value, member.value_at) {
-            around = Some(shape);
+        let key = plain_key(member.key);
+        signs.see_plain(&key, member.value);
+        match key.as_ref() {
+            b"recipientAccountId" => {
+                recipient = string_contents(member.value).and_then(AccountId::from_bytes);
+            }
+            b"detail" | b"CloudTrailEvent" | b"Records" | b"Events" => {
+                around = carrier(&key, member.value, member.value_at).or(around);
+            }
+            _ => {}
         }
     }
     let shape = match (signs.kind(), around) {
@@ -66,12 +71,12 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Inspected, SyntaxError> {
 fn carrier(key: &[u8], value: &[u8], value_at: usize) -> Option<Shape> {
     let range = value_at..value_at + value.len();
     match value.first()? {
-        b'{' if key_is(key, "detail") => match kind_of(Members::starting(value, 0).ok()?) {
+        b'{' if key == b"detail" => match kind_of(Members::starting(value, 0).ok()?) {
             Ok(Kind::Record) => Some(Shape::Envelope(range)),
             Ok(Kind::SetAsideMark) => Some(Shape::Mark),
             _ => None,
         },
-        b'"' if key_is(key, "CloudTrailEvent") => Some(Shape::Lookup(range)),
+        b'"' if key == b"CloudTrailEvent" => Some(Shape::Lookup(range)),
         b'[' if holds_records(key, value) => Some(Shape::Container),
         _ => None,
     }

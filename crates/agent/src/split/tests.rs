@@ -63,8 +63,8 @@ fn split(bytes: &[u8]) -> Vec<Vec<u8>> {
         if whole.len() > 100 && index % 97 != 0 {
             continue;
         }
-        let word = found.place.word();
-        let place = Place { frames: Vec::new(), ..found.place.clone() };
+        let word = found.place.word().to_string();
+        let place = Place { frames: Frames::default(), ..found.place };
         let place = place.with_word(&word).expect("word");
         assert_eq!(place, found.place);
         let rest: Vec<_> = run(bytes, 4096, place).into_iter().map(|found| found.line).collect();

@@ -97,7 +97,7 @@ impl Unit {
                 bytes,
             }
             .to_line();
-            let place = last.unwrap_or_else(|| Place { part, ..self.start.clone() });
+            let place = last.unwrap_or(Place { part, ..self.start });
             out.push_back(Found { line, place, set_aside: part == 1 });
         }
         self.passed += length;

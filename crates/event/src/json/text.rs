@@ -75,11 +75,25 @@ pub fn string_contents(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
+/// The raw key `raw` out of its escapes, if it has any that can be undone.
+#[inline]
+#[must_use]
+pub fn plain_key(raw: &[u8]) -> Cow<'_, [u8]> {
+    // A loop and not a search: keys are short.
+    if !raw.iter().fold(false, |found, &byte| found | (byte == b'\\')) {
+        return Cow::Borrowed(raw);
+    }
+    match unescape(raw) {
+        Ok(key) => Cow::Owned(key.into_owned().into_bytes()),
+        Err(_) => Cow::Borrowed(raw),
+    }
+}
+
 /// Whether the raw key `raw` means `name`, also when it is written with escapes.
 #[inline]
 #[must_use]
 pub fn key_is(raw: &[u8], name: &str) -> bool {
-    raw == name.as_bytes() || (raw.contains(&b'\\') && unescape(raw).is_ok_and(|key| key == name))
+    *plain_key(raw) == *name.as_bytes()
 }
 
 /// A valid JSON value without the line breaks between its tokens, so that it
@@ -90,9 +104,15 @@ pub fn key_is(raw: &[u8], name: &str) -> bool {
 #[must_use]
 pub fn compact_line_breaks(bytes: &[u8]) -> Cow<'_, [u8]> {
     let is_break = |byte: &u8| *byte == b'\n' || *byte == b'\r';
-    // Whole chunks without an early end, so that the compiler can use wide registers.
-    let chunk_has = |chunk: &[u8]| chunk.iter().fold(false, |found, byte| found | is_break(byte));
-    if !bytes.chunks(256).any(chunk_has) {
+    // Chunks of a fixed size without an early end, so that the compiler can use
+    // wide registers.
+    let (chunks, rest) = bytes.as_chunks::<64>();
+    let breaks = |chunk: &[u8; 64]| {
+        chunk
+            .iter()
+            .fold(0u8, |found, &byte| found | u8::from(byte == b'\n') | u8::from(byte == b'\r'))
+    };
+    if !chunks.iter().any(|chunk| breaks(chunk) > 0) && !rest.iter().any(is_break) {
         return Cow::Borrowed(bytes);
     }
     let mut out = Vec::with_capacity(bytes.len());
