@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use hyper_util::rt::TokioIo;
 use identity::{Credentials, tls};
 use rustls::ClientConfig;
@@ -20,6 +20,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the call may take until the aggregator takes it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often it is asked whether the aggregator is still one to speak to.
+const IDENTITY_EVERY: Duration = Duration::from_secs(2);
 
 /// How often a silent connection is asked whether it lives, and how long it may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
@@ -38,13 +41,16 @@ impl Connect {
                 let at = next.fetch_add(1, Ordering::Relaxed) % endpoints.len().max(1);
                 let none = || ConnectError("no aggregator is configured".to_owned());
                 let endpoint = endpoints.get(at).ok_or_else(none)?;
-                dial(endpoint, credentials.config()).await
+                dial(endpoint, credentials).await
             }
         })
     }
 }
 
-async fn dial(endpoint: &str, config: Arc<ClientConfig>) -> Result<Link, ConnectError> {
+async fn dial(
+    endpoint: &str,
+    credentials: Arc<Credentials<ClientConfig>>,
+) -> Result<Link, ConnectError> {
     let failed = |why: String| ConnectError(format!("aggregator {endpoint}: {why}"));
     let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -54,8 +60,10 @@ async fn dial(endpoint: &str, config: Arc<ClientConfig>) -> Result<Link, Connect
         .map_err(|error| failed(format!("cannot connect: {error}")))?;
     // Small messages (acks, credit) should not wait for more.
     drop(stream.set_nodelay(true));
-    let (stream, verdict) =
-        tls::connect(stream, host, config).await.map_err(|error| failed(error.to_string()))?;
+    let (stream, verdict) = tls::connect(stream, host, credentials.config())
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    let aggregator = stream.aggregator().clone();
 
     let channel = channel(stream, endpoint).await;
     let channel = channel.map_err(|error| {
@@ -81,7 +89,34 @@ async fn dial(endpoint: &str, config: Arc<ClientConfig>) -> Result<Link, Connect
             format!("{name}: {}", said.unwrap_or_else(|| status_text(&status)))
         })
     });
-    Ok(Link { aggregator: endpoint.to_owned(), sender, receiver: Box::pin(receiver) })
+    let doubt = move || credentials.doubt(&aggregator);
+    let receiver = Box::pin(vouched(receiver, doubt));
+    Ok(Link { aggregator: endpoint.to_owned(), sender, receiver })
+}
+
+/// The same messages, until there is a `doubt` about who sends them: its
+/// certificate is refused by now, or has expired.
+fn vouched<M>(
+    receiver: impl Stream<Item = Result<M, String>> + Unpin,
+    doubt: impl Fn() -> Option<String>,
+) -> impl Stream<Item = Result<M, String>> {
+    let tick = tokio::time::interval(IDENTITY_EVERY);
+    futures::stream::unfold(Some((receiver, tick, doubt)), async |open| {
+        let (mut receiver, mut tick, doubt) = open?;
+        loop {
+            let message = tokio::select! {
+                biased;
+                _ = tick.tick() => None,
+                message = receiver.next() => Some(message),
+            };
+            if let Some(message) = message {
+                return message.map(|said| (said, Some((receiver, tick, doubt))));
+            }
+            if let Some(why) = doubt() {
+                return Some((Err(why), None));
+            }
+        }
+    })
 }
 
 async fn channel(

@@ -127,6 +127,18 @@ impl Credentials<ClientConfig> {
         Self::load(files, Refuse::nobody(), clock, client)
     }
 
+    /// Why a connection to the holder of `aggregator` must end now, if it must.
+    #[must_use]
+    pub fn doubt(&self, aggregator: &Certificate) -> Option<String> {
+        if let Some(refused) = self.refuse.load().refuses_certificate(aggregator) {
+            return Some(refused.to_string());
+        }
+        let (uri, at) = (aggregator.uri(), aggregator.not_after);
+        aggregator
+            .is_expired(self.clock.now())
+            .then(|| format!("the certificate of {uri} expired at {at}"))
+    }
+
     /// What our certificate says, as the aggregator will see it.
     #[must_use]
     pub fn peer(&self) -> Peer {

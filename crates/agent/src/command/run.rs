@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use seam::{Blocking, Clock, Disk, Entropy, LocalDisk};
 use tokio_util::sync::CancellationToken;
 
-use agent::{Agent, Connect, Owner, file_sources};
+use agent::{Agent, Config, Connect, Owner, file_sources};
 
 /// How often changed certificate files are looked for.
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
@@ -43,10 +43,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let credentials = Credentials::for_agent(paths, clock.clone())
         .context("load certificate")
         .context(super::Misconfigured)?;
-    let refuse = Refuse::parse(config.identity.refuse.iter().map(String::as_str))
-        .context("read identity.refuse")
-        .context(super::Misconfigured)?;
-    credentials.set_refuse(refuse);
+    credentials.set_refuse(refuse(&config)?);
     let credentials = Arc::new(credentials);
     let peer = credentials.peer();
     if args.check {
@@ -88,7 +85,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         let running = agent.run(args.once, stop.clone());
         tokio::pin!(running);
-        let watching = watch(credentials, clock, stop.clone());
+        let watching = watch(credentials, args.config.clone(), clock, stop.clone());
         tokio::pin!(watching);
         tokio::select! {
             biased;
@@ -122,9 +119,23 @@ async fn terminated() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes changed certificate files into use and warns of ageing ones.
-async fn watch(credentials: Arc<Credentials<ClientConfig>>, clock: Clock, stop: CancellationToken) {
+/// Whom `[identity] refuse` lists.
+fn refuse(config: &Config) -> anyhow::Result<Refuse> {
+    Refuse::parse(config.identity.refuse.iter().map(String::as_str))
+        .context("read identity.refuse")
+        .context(super::Misconfigured)
+}
+
+/// Takes changed certificate files and a changed `identity.refuse` into use, and
+/// warns of ageing certificates.
+async fn watch(
+    credentials: Arc<Credentials<ClientConfig>>,
+    path: PathBuf,
+    clock: Clock,
+    stop: CancellationToken,
+) {
     let mut warned: Option<tokio::time::Instant> = None;
+    let mut text = std::fs::read_to_string(&path).unwrap_or_default();
     loop {
         match credentials.validity(clock.now()) {
             Validity::Good => warned = None,
@@ -151,6 +162,18 @@ async fn watch(credentials: Arc<Credentials<ClientConfig>>, clock: Clock, stop: 
                 error = &error as &dyn std::error::Error,
                 "changed certificate files are no good; the old ones stay in use"
             ),
+        }
+        if let Ok(now) = std::fs::read_to_string(&path)
+            && now != text
+        {
+            text = now;
+            match super::config(&path).and_then(|config| refuse(&config)) {
+                Ok(refuse) => {
+                    credentials.set_refuse(refuse);
+                    tracing::info!("took identity.refuse into use");
+                }
+                Err(error) => tracing::error!("the changed configuration is no good: {error:#}"),
+            }
         }
     }
 }

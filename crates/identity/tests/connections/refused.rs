@@ -207,11 +207,11 @@ async fn an_agent_refuses_a_listed_aggregator() {
     let met = meet(Arc::clone(&server), credentials.config()).await;
     let (stream, _) = met.client.expect("connected");
     assert_eq!(stream.aggregator().uri(), AGGREGATOR);
-    assert!(credentials.refuse().refuses_certificate(stream.aggregator()).is_none());
+    assert_eq!(credentials.doubt(stream.aggregator()), None);
 
     // The list is in force for what is open and for what comes next.
     credentials.set_refuse(Refuse::parse([AGGREGATOR]).expect("a valid entry"));
-    assert!(credentials.refuse().refuses_certificate(stream.aggregator()).is_some());
+    assert!(credentials.doubt(stream.aggregator()).is_some_and(|why| why.contains("refuse")));
     let met = meet(server, credentials.config()).await;
     let refusal = met.client.expect_err("refused");
     assert!(
