@@ -48,7 +48,8 @@ fn refusing_a_name_cuts_its_open_stream() {
     let organization = Organization::new();
     let server = organization.serve();
     let source = organization.append("events.json", &[record(ACCOUNT, 1)]);
-    let agent = organization.run("main", &organization.agent("main"), &source, &[]);
+    let files = organization.agent("main");
+    let agent = organization.run("main", &files, &source, &[]);
     let other = organization.run("other", &organization.agent("other"), &source, &[]);
     server.wait_for(&agent_uri("main")).expect("the agent is let in");
     server.wait_for(&agent_uri("other")).expect("the other is let in");
@@ -56,9 +57,29 @@ fn refusing_a_name_cuts_its_open_stream() {
     organization.configure(&[&agent_uri("main")]);
     let sentence = format!("[identity] refuse lists {}", agent_uri("main"));
     server.wait_for(&sentence).expect("the stream is cut");
-    agent.wait_for("refuse").expect("the agent is told");
-    // It comes back, and is refused at the door.
-    server.wait_for_times(&sentence, 2).expect("the handshake is refused");
+    agent.wait_for(&sentence).expect("the agent is told");
+    // Whoever comes back with it is refused at the door.
+    let times = server.said().matches(&sentence).count();
+    let told = python(organization.port, &files, "TLSv1_3");
+    assert!(told.contains("certificate unknown"), "{told}");
+    server.wait_for_times(&sentence, times + 1).expect("logged");
     assert!(!server.said().contains(&format!("refuse lists {}", agent_uri("other"))));
     drop(other);
+}
+
+#[test]
+fn an_agent_that_refuses_its_aggregator_leaves_it() {
+    let organization = Organization::new();
+    let server = organization.serve();
+    let source = organization.append("events.json", &[record(ACCOUNT, 1)]);
+    let files = organization.agent("main");
+    let agent = organization.run("main", &files, &source, &[]);
+    server.wait_for(&agent_uri("main")).expect("the agent is let in");
+
+    let aggregator = "spiffe://corp/aggregator/localhost";
+    organization.configure_agent("main", &files, &source, &[aggregator]);
+    let sentence = format!("[identity] refuse lists {aggregator}");
+    agent.wait_for(&sentence).expect("the stream is cut");
+    server.wait_for("session ended").expect("the aggregator notices");
+    server.wait_for("the agent refused us").expect("the next handshake is refused");
 }

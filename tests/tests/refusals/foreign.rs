@@ -27,7 +27,11 @@ fn a_record_of_a_foreign_account_ends_in_quarantine() {
     status.args(["status", "-o", "json", "--store", &organization.store()]);
     let status = run(&mut status).expect("orgtrail status");
     let status: Value = serde_json::from_str(&status).expect("JSON");
-    eprintln!("{status:#}");
+    let table = &status["table"];
+    assert_eq!(status["closes"], true, "{status:#}");
+    assert_eq!(table["rows"], 2, "{status:#}");
+    assert_eq!(table["quarantined"], 1, "{status:#}");
+    assert_eq!(table["reasons"], serde_json::json!({"account_not_covered": 1}), "{status:#}");
 
     let found = list(&organization.path("store"));
     let partition = |account: &str| format!("account={account}/");

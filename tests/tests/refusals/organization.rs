@@ -126,8 +126,8 @@ impl Organization {
         let files = Files::in_dir(&self.path("server"), "server");
         let health = free_port().expect("a port");
         let config = format!(
-            "store = {:?}\n\n[aggregator]\nlisten = \"127.0.0.1:{}\"\nflush_age_millis = 100\n\n\
-             [http]\nlisten = \"127.0.0.1:{health}\"\n\n{}refuse = {refuse:?}\n",
+            "[store]\nurl = {:?}\n\n[aggregator]\nlisten = \"127.0.0.1:{}\"\nflush_age_millis = 100\n\n\
+             [operations]\nlisten = \"127.0.0.1:{health}\"\n\n{}refuse = {refuse:?}\n",
             self.store(),
             self.port,
             files.identity(),
@@ -143,21 +143,33 @@ impl Organization {
         let mut command = Command::new(orgtrail().expect("orgtrail"));
         command.arg("serve").arg("--config").arg(config);
         let server = Process::start(&mut command).expect("start the aggregator");
-        server.wait_for(&format!(":{}", self.port)).expect("it says where it serves");
+        server.wait_for("serving").expect("it says that it serves");
         server
     }
 
-    /// Starts an agent that reads the file or directory `source`.
-    pub(crate) fn run(&self, name: &str, files: &Files, source: &Path, more: &[&str]) -> Process {
+    /// Writes an agent's configuration, with this list under `[identity] refuse`.
+    pub(crate) fn configure_agent(
+        &self,
+        name: &str,
+        files: &Files,
+        source: &Path,
+        refuse: &[&str],
+    ) -> PathBuf {
         let state = self.path(&format!("{name}-state"));
         let config = format!(
-            "state_dir = {state:?}\n\n[aggregator]\nendpoints = [\"localhost:{}\"]\n\n{}\n\
-             [[source]]\nname = \"files\"\npath = {source:?}\n",
+            "state_dir = {state:?}\n\n[aggregator]\nendpoints = [\"localhost:{}\"]\n\n\
+             {}refuse = {refuse:?}\n\n[[source]]\nname = \"files\"\npath = {source:?}\n",
             self.port,
             files.identity(),
         );
         let path = self.path(&format!("{name}.toml"));
         fs::write(&path, config).expect("write");
+        path
+    }
+
+    /// Starts an agent that reads the file or directory `source`.
+    pub(crate) fn run(&self, name: &str, files: &Files, source: &Path, more: &[&str]) -> Process {
+        let path = self.configure_agent(name, files, source, &[]);
         let mut command = Command::new(orgtrail_agent().expect("orgtrail-agent"));
         command.arg("run").arg("--config").arg(path).args(more);
         Process::start(&mut command).expect("start the agent")
