@@ -11,13 +11,16 @@
 
 mod settings;
 
+use std::sync::LazyLock;
+
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{max, min};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::errors::ParquetError;
+use parquet::schema::types::SchemaDescriptor;
 
 use crate::schema::{fresh_schema, schema};
 
@@ -45,6 +48,21 @@ impl Kind {
             Self::Fresh => fresh_schema(),
         }
     }
+
+    /// The same for Parquet; made once, since it costs as much as a small file.
+    fn parquet_schema(self) -> &'static SchemaDescriptor {
+        static PARTITION: LazyLock<SchemaDescriptor> = LazyLock::new(|| converted(&schema()));
+        static FRESH: LazyLock<SchemaDescriptor> = LazyLock::new(|| converted(&fresh_schema()));
+        match self {
+            Self::Partition => &PARTITION,
+            Self::Fresh => &FRESH,
+        }
+    }
+}
+
+fn converted(schema: &SchemaRef) -> SchemaDescriptor {
+    let converted = ArrowSchemaConverter::new().convert(schema);
+    converted.expect("every type of ours has one in Parquet")
 }
 
 /// A whole Parquet file.
@@ -143,8 +161,11 @@ impl FileWriter {
         held: &[RecordBatch],
         whole: bool,
     ) -> Result<Box<ArrowWriter<Vec<u8>>>, ParquetError> {
+        let parquet_schema = self.kind.parquet_schema();
+        let settings = settings::choose(self.kind, parquet_schema.columns(), held, whole);
         let options = ArrowWriterOptions::new()
-            .with_properties(settings::choose(self.kind, held, whole))
+            .with_properties(settings)
+            .with_parquet_schema(parquet_schema.clone())
             .with_skip_arrow_metadata(true);
         let mut writer =
             ArrowWriter::try_new_with_options(Vec::new(), self.kind.schema(), options)?;

@@ -6,11 +6,13 @@
 //! - Bloom filters stand on what a single thing is looked up by.
 //! - Page statistics are written only where a column can have several pages.
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Fields};
+use std::ops::ControlFlow;
+
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnDescPtr, ColumnPath};
 
 use super::Kind;
 
@@ -55,7 +57,12 @@ const LOOKED_UP: [&str; 5] = [
 ];
 
 /// Chooses the settings of a file from its first rows; `whole`: it has no others.
-pub(super) fn choose(kind: Kind, first: &[RecordBatch], whole: bool) -> WriterProperties {
+pub(super) fn choose(
+    kind: Kind,
+    columns: &[ColumnDescPtr],
+    first: &[RecordBatch],
+    whole: bool,
+) -> WriterProperties {
     let rows: usize = first.iter().map(RecordBatch::num_rows).sum();
     let (group_rows, page_rows) = match kind {
         Kind::Partition => (PARTITION_GROUP_ROWS, PARTITION_PAGE_ROWS),
@@ -72,11 +79,11 @@ pub(super) fn choose(kind: Kind, first: &[RecordBatch], whole: bool) -> WriterPr
         .set_statistics_enabled(statistics)
         .set_offset_index_disabled(!may_have_pages)
         .set_compression(Compression::UNCOMPRESSED);
-    let fields = kind.schema();
-    for (path, bytes) in new_bytes(fields.fields(), first) {
+    let columns = columns.iter().map(|column| column.path());
+    for (path, bytes) in columns.zip(new_bytes(first)) {
         if bytes >= COMPRESS_BYTES_MIN {
-            builder = builder
-                .set_column_compression(column(&path), Compression::ZSTD(ZstdLevel::default()));
+            let zstd = Compression::ZSTD(ZstdLevel::default());
+            builder = builder.set_column_compression(path.clone(), zstd);
         }
     }
     for name in PLAIN {
@@ -117,44 +124,57 @@ pub(super) fn batch_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(|column| column.get_array_memory_size()).sum()
 }
 
-/// By leaf column, the bytes of the values that differ from the one before.
-fn new_bytes(fields: &Fields, batches: &[RecordBatch]) -> Vec<(String, usize)> {
+/// By leaf column, the bytes of the values that differ from the one before, as
+/// far as they matter.
+fn new_bytes(batches: &[RecordBatch]) -> Vec<usize> {
     let mut weights = Vec::new();
     for batch in batches {
         let mut leaf = 0;
-        for (field, array) in fields.iter().zip(batch.columns()) {
-            weigh(field.name(), array, &mut leaf, &mut weights);
+        for array in batch.columns() {
+            weigh(array, &mut leaf, &mut weights);
         }
     }
     weights
 }
 
-fn weigh(path: &str, array: &dyn Array, leaf: &mut usize, weights: &mut Vec<(String, usize)>) {
-    let bytes = match array.data_type() {
-        DataType::Struct(fields) => {
-            for (field, child) in fields.iter().zip(array.as_struct().columns()) {
-                weigh(&format!("{path}.{}", field.name()), child, leaf, weights);
+fn weigh(array: &dyn Array, leaf: &mut usize, weights: &mut Vec<usize>) {
+    match array.data_type() {
+        DataType::Struct(_) => {
+            for child in array.as_struct().columns() {
+                weigh(child, leaf, weights);
             }
-            return;
         }
-        DataType::List(_) => {
-            let values = array.as_list::<i32>().values();
-            return weigh(&format!("{path}.list.element"), values, leaf, weights);
+        DataType::List(_) => weigh(array.as_list::<i32>().values(), leaf, weights),
+        data_type => {
+            if weights.len() == *leaf {
+                weights.push(0);
+            }
+            if let Some(weight) = weights.get_mut(*leaf) {
+                *weight = match data_type {
+                    DataType::Utf8 => with_text(*weight, array.as_string::<i32>()),
+                    // Numbers and times: deltas, a byte or two each.
+                    _ => *weight + array.len(),
+                };
+            }
+            *leaf += 1;
         }
-        DataType::Utf8 => {
-            let mut before = "";
-            let values = array.as_string::<i32>().iter().flatten();
-            values.fold(0, |bytes, text| {
-                let is_new = std::mem::replace(&mut before, text) != text;
-                bytes + if is_new { text.len() } else { 0 }
-            })
-        }
-        // Numbers and times: deltas, a byte or two each.
-        _ => array.len(),
-    };
-    match weights.get_mut(*leaf) {
-        Some((_, sum)) => *sum += bytes,
-        None => weights.push((path.to_owned(), bytes)),
     }
-    *leaf += 1;
+}
+
+/// Adds the bytes of an array's new values, until there are enough of them.
+fn with_text(weight: usize, array: &StringArray) -> usize {
+    if array.values().is_empty() {
+        return weight;
+    }
+    let mut before = "";
+    let sum = array.iter().flatten().try_fold(weight, |weight, text| {
+        let is_new = std::mem::replace(&mut before, text) != text;
+        match weight + if is_new { text.len() } else { 0 } {
+            enough if enough >= COMPRESS_BYTES_MIN => ControlFlow::Break(enough),
+            weight => ControlFlow::Continue(weight),
+        }
+    });
+    match sum {
+        ControlFlow::Break(weight) | ControlFlow::Continue(weight) => weight,
+    }
 }
