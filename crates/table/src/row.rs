@@ -4,8 +4,8 @@
 //! original as a JSON value, numbers by their exact text. What the columns
 //! cannot hold is in `unmapped` and `nulls`; `notes` has their rules.
 //!
-//! Layout: `builder` takes a line, `object` sorts an object's members,
-//! `columns` holds what fits, `notes` the rest, `rebuild` goes back.
+//! Layout: `builder` takes a line, `record` reads it, `object` walks over its
+//! bytes; `columns` holds what fits, `notes` the rest; `rebuild` goes back.
 
 mod builder;
 mod columns;
@@ -13,7 +13,9 @@ mod context;
 mod notes;
 mod object;
 mod rebuild;
+mod record;
 
-pub use builder::{BATCH_ROWS_MAX, QuarantineReason, Rejected, RowBuilder};
+pub use builder::{BATCH_ROWS_MAX, RowBuilder};
 pub use context::RowSource;
 pub use rebuild::RecordJson;
+pub use record::{QuarantineReason, Rejected};

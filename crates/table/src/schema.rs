@@ -63,11 +63,6 @@ const fn object(key: &'static str, column: &'static str, members: &'static [Memb
     Member { key, column, shape: Shape::Struct(members) }
 }
 
-/// A record has no more members with columns than this.
-pub(crate) const RECORD_MEMBERS_MAX: usize = 40;
-/// And no object in it more than this.
-pub(crate) const STRUCT_MEMBERS_MAX: usize = 16;
-
 /// A record: every field of the record contract, in the order of the columns.
 pub(crate) const RECORD: &[Member] = &[
     text("eventVersion", "eventversion"),
@@ -131,14 +126,21 @@ impl MemberOf {
     }
 
     /// Looked up while compiling: a name that is not there does not compile.
-    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     const fn named(name: &str) -> Self {
-        let mut index = 0;
-        while !same(RECORD[index].key, name) {
-            index += 1;
-        }
-        Self(index)
+        Self(index_of(RECORD, name))
     }
+}
+
+/// `userIdentity.accountId` among the members of `userIdentity`.
+pub(crate) const IDENTITY_ACCOUNT: usize = index_of(USER_IDENTITY, "accountId");
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn index_of(members: &[Member], name: &str) -> usize {
+    let mut index = 0;
+    while !same(members[index].key, name) {
+        index += 1;
+    }
+    index
 }
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
@@ -151,7 +153,7 @@ const fn same(one: &str, other: &str) -> bool {
     index == one.len() && index == other.len()
 }
 
-pub(crate) const USER_IDENTITY: &[Member] = &[
+const USER_IDENTITY: &[Member] = &[
     text("type", "type"),
     text("principalId", "principalid"),
     text("arn", "arn"),

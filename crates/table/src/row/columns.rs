@@ -12,12 +12,12 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
-use event::json::{Members, elements, string_contents, unescape};
+use event::json::{elements, string_contents, unescape};
 use event::time;
 
 use super::notes::Notes;
-use super::object::Found;
-use crate::schema::{Member, STRUCT_MEMBERS_MAX, Shape, data_type, struct_fields};
+use super::object::{Object, Scan, Slot};
+use crate::schema::{Member, Shape, data_type, struct_fields};
 
 /// Times outside the years 1 to 9999 are no times to many readers.
 const TIME_MICROS_MIN: i64 = -62_135_596_800_000_000;
@@ -50,6 +50,7 @@ pub(super) struct StructColumn {
 /// Arrays of such objects.
 #[derive(Debug)]
 pub(super) struct ListColumn {
+    scan: Scan,
     elements: StructColumn,
     ends: Vec<i32>,
     valid: Vec<bool>,
@@ -66,6 +67,7 @@ impl Column {
             ),
             Shape::Struct(members) => Self::Struct(StructColumn::new(members)),
             Shape::List(members) => Self::List(ListColumn {
+                scan: Scan::default(),
                 elements: StructColumn::new(members),
                 ends: Vec::new(),
                 valid: Vec::new(),
@@ -83,8 +85,8 @@ impl Column {
         }
     }
 
-    /// Appends member `key`, whose value is `raw` and not `null`.
-    fn append(&mut self, key: &str, raw: &[u8], notes: &mut Notes) {
+    /// Appends the member in `slot`, whose value is `raw` and not `null`.
+    fn append(&mut self, key: &str, slot: Slot, raw: &[u8], whole: &Whole<'_>, notes: &mut Notes) {
         let fits = match self {
             Self::Text(column) => column.append_text(raw),
             Self::Json(column) => {
@@ -93,14 +95,14 @@ impl Column {
             }
             Self::Boolean(builder) => append_boolean(builder, raw),
             Self::Time(builder) => append_time(builder, raw),
-            Self::Struct(column) => match Members::starting(raw, 0) {
-                Ok(members) => {
+            Self::Struct(column) => match slot.inner {
+                Some(object) => {
                     let entered = notes.enter(key);
-                    column.append(members, notes);
+                    column.append(whole, object, notes);
                     notes.leave(entered);
                     true
                 }
-                Err(_) => {
+                None => {
                     column.append_null();
                     false
                 }
@@ -123,37 +125,53 @@ impl Column {
     }
 }
 
+/// What was scanned, and what was found in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole<'a> {
+    pub(super) record: &'a [u8],
+    pub(super) scan: &'a Scan,
+}
+
 /// Appends the members of one object to their columns, and notes the others.
-pub(super) fn append_members<const N: usize>(
+pub(super) fn append_members(
     members: &'static [Member],
     columns: &mut [Column],
-    found: &Found<'_, N>,
+    whole: &Whole<'_>,
+    object: Object,
     notes: &mut Notes,
 ) {
     for (index, (member, column)) in members.iter().zip(columns).enumerate() {
-        match found.value(index) {
+        let slot = whole.scan.slot(object, index);
+        match slot.value(whole.record) {
             None => column.append_null(),
-            Some(raw) if found.is_repeated(index) => {
+            Some(raw) if slot.is_repeated => {
                 // All of its values are among the others.
                 let mark = notes.mark();
-                append_value(member.key, column, raw, notes);
+                append_value(member.key, column, slot, raw, whole, notes);
                 notes.forget(mark);
             }
-            Some(raw) => append_value(member.key, column, raw, notes),
+            Some(raw) => append_value(member.key, column, slot, raw, whole, notes),
         }
     }
-    for (key, value) in &found.others {
+    for (key, value) in whole.scan.others(object, whole.record) {
         notes.unmapped(key, value);
     }
 }
 
 #[inline]
-fn append_value(key: &str, column: &mut Column, raw: &[u8], notes: &mut Notes) {
+fn append_value(
+    key: &str,
+    column: &mut Column,
+    slot: Slot,
+    raw: &[u8],
+    whole: &Whole<'_>,
+    notes: &mut Notes,
+) {
     if raw == b"null" {
         column.append_null();
         notes.null(key);
     } else {
-        column.append(key, raw, notes);
+        column.append(key, slot, raw, whole, notes);
     }
 }
 
@@ -203,15 +221,9 @@ impl StructColumn {
         Self { members, columns, valid: Vec::new() }
     }
 
-    fn append(&mut self, walk: Members<'_>, notes: &mut Notes) {
-        match Found::<STRUCT_MEMBERS_MAX>::scan(self.members, walk) {
-            Ok((found, _)) => {
-                append_members(self.members, &mut self.columns, &found, notes);
-                self.valid.push(true);
-            }
-            // The record was scanned whole before, so there is no such object.
-            Err(_) => self.append_null(),
-        }
+    fn append(&mut self, whole: &Whole<'_>, object: Object, notes: &mut Notes) {
+        append_members(self.members, &mut self.columns, whole, object, notes);
+        self.valid.push(true);
     }
 
     fn append_null(&mut self) {
@@ -238,8 +250,12 @@ impl ListColumn {
         let mark = notes.mark();
         let mut fits = true;
         for value in values.map_while(Result::ok) {
-            match Members::starting(value, 0) {
-                Ok(members) => self.elements.append(members, notes),
+            self.scan.clear();
+            match self.scan.object(value, 0, self.elements.members) {
+                Ok((object, _)) => {
+                    let whole = Whole { record: value, scan: &self.scan };
+                    self.elements.append(&whole, object, notes);
+                }
                 Err(_) => {
                     self.elements.append_null();
                     fits = false;
