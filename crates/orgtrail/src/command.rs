@@ -1,3 +1,88 @@
-//! The commands, one file each.
+//! The commands, one file each, and the line that people type.
 
 mod ca;
+mod demo;
+mod serve;
+mod status;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::exit::report;
+
+/// An organization trail you run yourself.
+#[derive(Debug, Parser)]
+#[command(name = "orgtrail", version, arg_required_else_help = true)]
+#[command(after_help = "Begin with:
+  orgtrail demo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on stderr; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// See it work: agents, aggregator, journal and table on this machine.
+    Demo(demo::Args),
+    /// Take events from agents, keep them, and write the table.
+    Serve(serve::Args),
+    /// Make a certificate authority, and certificates for aggregators and agents.
+    Ca(ca::Args),
+    /// Show the journal's head, each stream, the table, and whether the sum closes.
+    Status(status::Args),
+}
+
+/// Runs the command line.
+pub(crate) fn main() -> ExitCode {
+    // Two providers are linked by way of dependencies; rustls must not have to guess.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let cli = Cli::parse();
+    log(&cli);
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error, cli.verbose > 0),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    if let Command::Ca(args) = command {
+        return ca::run(&args);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start runtime")?;
+    runtime.block_on(async {
+        match command {
+            Command::Demo(args) => demo::run(args).await,
+            Command::Serve(args) => serve::run(args).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Ca(_) => Ok(()),
+        }
+    })
+}
+
+/// A server tells what changes; a question tells only what is wrong.
+fn log(cli: &Cli) {
+    let quiet = !matches!(cli.command, Command::Serve(_));
+    let default = match (cli.verbose, quiet) {
+        (0, true) => "error",
+        (0, false) => "info",
+        (1, _) => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ORGTRAIL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_target(false)
+        .init();
+}

@@ -71,11 +71,9 @@ impl Config {
             .with_context(|| format!("check {}", path.display()))
             .context(Misconfigured)?;
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
-        for file in [
-            &mut config.identity.ca,
-            &mut config.identity.certificate,
-            &mut config.identity.key,
-        ] {
+        for file in
+            [&mut config.identity.ca, &mut config.identity.certificate, &mut config.identity.key]
+        {
             *file = base.join(&*file);
         }
         Ok(config)
@@ -84,11 +82,7 @@ impl Config {
 
 impl IdentityConfig {
     pub(crate) fn files(&self) -> Files {
-        Files {
-            ca: self.ca.clone(),
-            certificate: self.certificate.clone(),
-            key: self.key.clone(),
-        }
+        Files { ca: self.ca.clone(), certificate: self.certificate.clone(), key: self.key.clone() }
     }
 
     pub(crate) fn refuse(&self) -> anyhow::Result<Refuse> {

@@ -60,7 +60,10 @@ struct Task {
 }
 
 impl Task {
-    fn spawn(stop: CancellationToken, run: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> Self {
+    fn spawn(
+        stop: CancellationToken,
+        run: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(run);
         Self { tasks, stop }
@@ -91,8 +94,7 @@ impl Node {
         let Plan { store, aggregator, table, credentials, operations } = plan;
         let seams = (Clock::system(), Entropy::system(), Blocking::Pool);
         store.probe(&seams.1).await.context("probe the store")?;
-        let journal =
-            Journal::new(store.clone(), seams.0.clone(), seams.1.clone(), Blocking::Pool);
+        let journal = Journal::new(store.clone(), seams.0.clone(), seams.1.clone(), Blocking::Pool);
         let metrics = Metrics::default();
         let health = Health::default();
         let mut registry = Registry::default();
@@ -112,22 +114,21 @@ impl Node {
             table::Seams { clock: seams.0.clone(), entropy: seams.1, blocking: Blocking::Pool };
         let pass_age = Duration::from_secs(u64::from(table.pass_age_secs));
         let pass_bytes = table.limits.pass_bytes;
-        let table =
-            Table::open(store, journal, table::TRAIL_DEFAULT, table_seams, table).await?;
+        let table = Table::open(store, journal, table::TRAIL_DEFAULT, table_seams, table).await?;
         let gauges = TableGauges::register(&mut registry);
 
         let stop = CancellationToken::new();
         let serving = server.run(stop.clone());
         let aggregator = Task::spawn(stop, async move { serving.await.context("aggregate") });
         let stop = CancellationToken::new();
-        let keeper =
-            Keeper { table, health: health.clone(), pass_age, pass_bytes, gauges };
+        let keeper = Keeper { table, health: health.clone(), pass_age, pass_bytes, gauges };
         let table = Task::spawn(stop.clone(), keeper.run(stop));
         let stop = CancellationToken::new();
         let mut others = Task::spawn(stop.clone(), warn(credentials, seams.0, stop.clone()));
         let mut operations_address = None;
         if let Some(listen) = operations {
-            let operations = Operations::bind(&listen, health, Arc::new(Mutex::new(registry))).await?;
+            let operations =
+                Operations::bind(&listen, health, Arc::new(Mutex::new(registry))).await?;
             operations_address = Some(operations.address()?);
             others.tasks.spawn(operations.run(stop));
         }

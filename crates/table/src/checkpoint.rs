@@ -24,9 +24,7 @@ use crate::state::{DateFiles, TableState};
 
 /// Folds the records after `state`, until the next one is absent.
 pub(crate) async fn advance(ledger: &Ledger, state: &mut TableState) -> Result<(), TableError> {
-    while let Some(record) =
-        ledger.next(&state.ledger_head()).await.map_err(TableError::Ledger)?
-    {
+    while let Some(record) = ledger.next(&state.ledger_head()).await.map_err(TableError::Ledger)? {
         fold(state, &record)?;
     }
     Ok(())
@@ -117,9 +115,7 @@ pub(crate) async fn prepare(
         dates.insert(*date, manifest);
     }
     let mut after = state.clone();
-    after
-        .apply_manifests(&dates)
-        .map_err(|what| TableError::Contradiction { number, what })?;
+    after.apply_manifests(&dates).map_err(|what| TableError::Contradiction { number, what })?;
     let (bytes, hash) = after.canonical();
     let path = layout.state(number, hash);
     put(store, &path, bytes).await?;

@@ -85,10 +85,8 @@ pub(crate) fn encode_pass(
             output.fresh_partitions.push(partition.clone());
         }
     }
-    let few: Vec<(&Partition, &[RowAt])> = sorted
-        .partitions()
-        .filter(|(_, rows)| (rows.len() as u64) < partition_rows_min)
-        .collect();
+    let few: Vec<(&Partition, &[RowAt])> =
+        sorted.partitions().filter(|(_, rows)| (rows.len() as u64) < partition_rows_min).collect();
     let rows: Vec<(&Partition, RowAt)> = few
         .into_iter()
         .flat_map(|(partition, rows)| rows.iter().map(move |row| (partition, *row)))

@@ -68,7 +68,11 @@ impl Gathered {
         Ok(())
     }
 
-    fn add_batch(&mut self, delivered: &Delivered, batch: &DeliveredBatch) -> Result<(), TableError> {
+    fn add_batch(
+        &mut self,
+        delivered: &Delivered,
+        batch: &DeliveredBatch,
+    ) -> Result<(), TableError> {
         let mut source = RowSource {
             agent_account: batch.origin.account,
             agent: batch.origin.agent.as_str(),

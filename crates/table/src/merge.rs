@@ -255,7 +255,8 @@ impl Input {
             let (batch, runs) = without_partitions(&batch).map_err(|error| self.damaged(&error))?;
             let keys = order.keys(&batch).map_err(|error| self.damaged(&error))?;
             self.keys = Some(Arc::new(keys));
-            self.runs = runs.into_iter().map(|(partition, rows)| (Arc::new(partition), rows)).collect();
+            self.runs =
+                runs.into_iter().map(|(partition, rows)| (Arc::new(partition), rows)).collect();
             self.batch = batch;
             if let Some(head) = self.next_run(input) {
                 return Ok(Some(head));

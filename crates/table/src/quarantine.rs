@@ -138,7 +138,10 @@ mod tests {
             record: 42,
             row: 7,
         };
-        let rejected = Rejected { reason: QuarantineReason::NoRecord(set_aside::Reason::Syntax), detail: "at byte 0".into() };
+        let rejected = Rejected {
+            reason: QuarantineReason::NoRecord(set_aside::Reason::Syntax),
+            detail: "at byte 0".into(),
+        };
         let aside = SetAside {
             part: 2,
             parts: Some(2),

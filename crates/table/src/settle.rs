@@ -8,8 +8,7 @@
 //! Fresh rows lie below `fresh/` only and settled ones below `events/` only, so
 //! who lists `events/` sees no row twice.
 
-use std::pin::pin;
-
+use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::path::Path;
 
@@ -169,9 +168,10 @@ impl Table {
         inputs: &[DataFile],
     ) -> Result<Vec<DataFile>, TableError> {
         let store = &self.store;
-        let footers = stream::iter(inputs)
+        // Owned files: borrowed ones hide from the compiler that this is `Send`.
+        let footers = stream::iter(inputs.to_vec())
             .map(|file| async move {
-                let footer = read_footer(store, file).await?;
+                let footer = read_footer(store, &file).await?;
                 if footer.rows() != file.rows {
                     let what = format!("it holds {} rows, not {}", footer.rows(), file.rows);
                     return Err(TableError::Damaged { path: file.path.clone(), what });
@@ -181,21 +181,29 @@ impl Table {
             .buffered(FOOTERS_IN_FLIGHT)
             .try_collect()
             .await?;
-        let merge = Merge::new(self.layout.clone(), number, intent.file_rows_max, footers)?;
-        let merged = stream::try_unfold(merge, |merge| self.next_file(merge));
-        let merged = pin!(merged);
-        merged
-            .map(|file| async move { put_file(store, file?).await.map(|(file, _)| file) })
-            .buffered(PUTS_IN_FLIGHT)
-            .try_collect()
-            .await
+        let mut merge = Merge::new(self.layout.clone(), number, intent.file_rows_max, footers)?;
+        let mut waiting = Vec::with_capacity(PUTS_IN_FLIGHT);
+        let mut files = Vec::new();
+        while let Some((file, rest)) = self.next_file(merge).await? {
+            merge = rest;
+            waiting.push(file);
+            if waiting.len() == PUTS_IN_FLIGHT {
+                files.extend(self.put_all(std::mem::take(&mut waiting)).await?);
+            }
+        }
+        files.extend(self.put_all(waiting).await?);
+        Ok(files)
+    }
+
+    /// Puts files side by side; gives them in their order.
+    async fn put_all(&self, files: Vec<NewFile>) -> Result<Vec<DataFile>, TableError> {
+        let puts = files.into_iter().map(|file| put_file(&self.store, file));
+        let put = try_join_all(puts).await?;
+        Ok(put.into_iter().map(|(file, _)| file).collect())
     }
 
     /// Runs the merge until its next file is complete.
-    async fn next_file(
-        &self,
-        mut merge: Merge,
-    ) -> Result<Option<(NewFile, Merge)>, TableError> {
+    async fn next_file(&self, mut merge: Merge) -> Result<Option<(NewFile, Merge)>, TableError> {
         let mut fed = None;
         loop {
             let work = move || {

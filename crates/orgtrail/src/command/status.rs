@@ -117,12 +117,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 impl Status {
     pub(crate) async fn read(store: &Store) -> anyhow::Result<Self> {
         let table = TableSnapshot::load(store, TRAIL_DEFAULT).await.context("read the table")?;
-        let journal = Journal::new(
-            store.clone(),
-            Clock::system(),
-            Entropy::system(),
-            Blocking::Pool,
-        );
+        let journal =
+            Journal::new(store.clone(), Clock::system(), Entropy::system(), Blocking::Pool);
         let state = journal.fold().await.context("read the journal")?;
         Ok(Self::of(store.url(), &state, &table))
     }
@@ -170,12 +166,13 @@ impl Status {
     }
 
     fn text(&self) -> String {
-        use std::fmt::Write;
         let mut text = String::new();
         let Self { journal, table, .. } = self;
         let at = journal.committed_at.map(|at| format!(", {at}")).unwrap_or_default();
-        // Writing to a string cannot fail.
-        let mut line = |line: String| drop(writeln!(text, "{line}"));
+        let mut line = |line: String| {
+            text.push_str(&line);
+            text.push('\n');
+        };
         line(format!("store      {}", self.store));
         line(format!(
             "journal    record {}{at}; {} segments, {} bytes, and {} bytes of records",

@@ -60,9 +60,9 @@ impl Faulty {
     }
 
     fn is_now(&self) -> bool {
-        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-            Some(left.wrapping_sub(1))
-        });
+        let left = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.wrapping_sub(1)));
         let now = left == Ok(0);
         if now {
             self.hit.store(true, Ordering::SeqCst);
@@ -101,7 +101,12 @@ impl fmt::Display for Faulty {
 
 #[async_trait]
 impl ObjectStore for Faulty {
-    async fn put_opts(&self, path: &Path, bytes: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        bytes: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         let fails = self.write()?;
         let result = self.objects.put_opts(path, bytes, options).await;
         if fails { Err(failure()) } else { result }

@@ -56,21 +56,29 @@ async fn the_logs_records_read_as_documented() {
         let mut record: serde_json::Value = serde_json::from_slice(&bytes).expect("json");
         without_encoder(&mut record);
         let envelope = ["version", "number", "previous", "id", "at"];
-        let kind = record.as_object().expect("an object").keys().find(|key| !envelope.contains(&key.as_str()));
+        let kind = record
+            .as_object()
+            .expect("an object")
+            .keys()
+            .find(|key| !envelope.contains(&key.as_str()));
         kinds.entry(kind.expect("a kind").clone()).or_insert(record);
     }
     let known =
         ["checkpoint", "pass_commit", "pass_intent", "settle_commit", "settle_intent", "sweep"];
     assert_eq!(kinds.keys().collect::<Vec<_>>(), known);
     for (kind, record) in kinds {
-        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{kind}.json"));
+        let file =
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{kind}.json"));
         let text = serde_json::to_string_pretty(&record).expect("json") + "\n";
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::create_dir_all(file.parent().expect("a parent")).expect("create");
             std::fs::write(&file, text).expect("write");
         } else {
             let golden = std::fs::read_to_string(&file).expect("the golden file");
-            assert_eq!(text, golden, "{kind}: the format changed; UPDATE_GOLDEN=1 if it was meant to");
+            assert_eq!(
+                text, golden,
+                "{kind}: the format changed; UPDATE_GOLDEN=1 if it was meant to"
+            );
         }
     }
 }

@@ -28,7 +28,8 @@ async fn walk(seed: u64) {
             0..3 => world.deliver(1 + random.below(20)).await,
             3 => world.commit_nothing().await,
             4 if tables.len() < 3 => {
-                let faults = [Fault::DieBefore, Fault::DieAfter, Fault::FailBefore, Fault::FailAfter];
+                let faults =
+                    [Fault::DieBefore, Fault::DieAfter, Fault::FailBefore, Fault::FailAfter];
                 let fault = faults[usize::try_from(random.below(4)).expect("small")];
                 let faulty = Faulty::new(Arc::clone(&world.objects), fault, random.below(25));
                 let opened = world.table(Arc::new(faulty), seed * 100 + step).await;
@@ -37,7 +38,8 @@ async fn walk(seed: u64) {
             5 if !tables.is_empty() => {
                 let index = usize::try_from(random.below(tables.len() as u64)).expect("small");
                 let table = &mut tables[index];
-                let reason = if random.below(2) == 0 { SettleReason::Age } else { SettleReason::Drain };
+                let reason =
+                    if random.below(2) == 0 { SettleReason::Age } else { SettleReason::Drain };
                 if table.settle(reason).await.is_err() {
                     tables.swap_remove(index);
                 }

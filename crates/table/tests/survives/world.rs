@@ -18,7 +18,9 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use seam::{Blocking, Clock, Entropy};
 use store::Store;
 use table::decode::Footer;
-use table::{Config, Filter, Limits, SettleReason, Seams, TRAIL_DEFAULT, Table, TableError, TableSnapshot};
+use table::{
+    Config, Filter, Limits, Seams, SettleReason, TRAIL_DEFAULT, Table, TableError, TableSnapshot,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Accounts that events belong to; the second has one agent of its own.
