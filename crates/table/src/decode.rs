@@ -103,3 +103,6 @@ fn range_of(group: &RowGroupMetaData) -> Range<u64> {
     });
     columns.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end)).unwrap_or(0..0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,9 @@ use event::AccountId;
 /// A batch of rows should be finished when it has so many: larger ones are slower.
 pub const BATCH_ROWS_MAX: usize = 8_192;
 
+/// And when it holds so much text, should its records be huge: offsets are 31 bits.
+const BATCH_BYTES_MAX: usize = 64 << 20;
+
 /// What a row takes besides its text: offsets, validity, fixed columns.
 const ROW_FIXED_BYTES: usize = 400;
 
@@ -101,6 +104,12 @@ impl RowBuilder {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    /// Whether the batch should be finished before the next row.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.rows >= BATCH_ROWS_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 
     /// About how many bytes of memory these rows take.
