@@ -60,8 +60,8 @@ pub(crate) struct Found {
     pub(crate) line: Vec<u8>,
     /// Where splitting goes on after it.
     pub(crate) place: Place,
-    /// Whether it is the first part of a unit that was set aside.
-    pub(crate) set_aside: bool,
+    /// Why and where the unit begins whose first part it is.
+    pub(crate) set_aside: Option<(Reason, u64)>,
 }
 
 /// What a step came to.
@@ -83,7 +83,7 @@ pub(crate) enum Wait {
     Clean,
     /// The end of a line that is being written, in an object of lines.
     Line,
-    /// The end of a container or of a compressed stream.
+    /// The end of a container, of a compressed stream, or of what is no JSON.
     Rest,
 }
 
@@ -148,7 +148,8 @@ impl Splitter {
         }
     }
 
-    /// Goes one step. `last` says that no more bytes will come, so that what is
+    /// Goes one step. An `UnexpectedEof` says that the object became shorter than
+    /// what was read of it. `last` says that no more bytes will come, so that what is
     /// not whole is set aside instead of waited for.
     pub(crate) fn step(&mut self, file: &mut dyn DiskFile, last: bool) -> io::Result<Step> {
         if !self.begun {
@@ -193,6 +194,9 @@ impl Splitter {
             return Ok(());
         }
         let mut skip = self.content.begin(file, self.window.at())?;
+        if self.content.raw_at() > file.len()? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         while skip > 0 {
             let room = self.window.room();
             let count = usize::try_from(skip).unwrap_or(usize::MAX).min(room.len());
@@ -204,10 +208,10 @@ impl Splitter {
     }
 
     fn waits(&self, ended: &Filled) -> Wait {
-        let between = matches!(self.mode, Mode::Pieces) && self.window.held().is_empty();
+        let top = matches!(self.mode, Mode::Pieces) && self.frames.is_empty();
         match ended {
-            Filled::End if between && self.frames.is_empty() => Wait::Clean,
-            Filled::End if self.content.is_plain() && self.frames.is_empty() => Wait::Line,
+            Filled::End if top && self.window.held().is_empty() => Wait::Clean,
+            Filled::End if top && self.content.is_plain() => Wait::Line,
             _ => Wait::Rest,
         }
     }
@@ -326,7 +330,7 @@ impl Splitter {
         }
         let line = line.into_owned();
         self.window.consume(end);
-        self.out.push_back(Found { line, place: self.place(), set_aside: false });
+        self.out.push_back(Found { line, place: self.place(), set_aside: None });
         Look::On
     }
 

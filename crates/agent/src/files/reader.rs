@@ -1,6 +1,6 @@
 //! Reads files one after the other, each from where it was left.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,12 @@ use super::round::Round;
 use super::walk::walk;
 use crate::source::{Piece, SourceError, Standing};
 use crate::split::{Place, Splitter, Step, Wait, folder_account};
+
+/// How many units of one file are reported one by one.
+const SET_ASIDE_TOLD_MAX: u64 = 5;
+
+/// How many paths are remembered as unreadable, so that each is told once.
+const UNREADABLE_TOLD_MAX: usize = 1_024;
 
 /// What a source of files reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +51,8 @@ struct Current {
     label: Label,
     file: Box<dyn DiskFile>,
     splitter: Splitter,
+    /// How many units of it were set aside.
+    set_aside: u64,
 }
 
 /// A file that ended in the middle of something.
@@ -77,6 +85,8 @@ pub(super) struct Reader {
     pub(super) copies: BTreeMap<u64, u32>,
     /// In how many rounds a file of the cursor was not there.
     pub(super) missing: BTreeMap<u64, u32>,
+    /// Unreadable paths that were told.
+    pub(super) told: BTreeSet<PathBuf>,
     pub(super) rounds: u64,
     pub(super) round: Option<Round>,
     pub(super) todo: VecDeque<Todo>,
@@ -112,6 +122,7 @@ impl Reader {
             looked: BTreeMap::new(),
             copies: BTreeMap::new(),
             missing: BTreeMap::new(),
+            told: BTreeSet::new(),
             rounds: 0,
             round: None,
             todo: VecDeque::new(),
@@ -256,7 +267,7 @@ impl Reader {
         self.paths.insert(todo.key, self.below_root(&todo.path).to_owned());
         let head = Head::of(&first);
         let label = Label::new(todo.key, head);
-        self.current = Some(Current { todo, head, label, file, splitter });
+        self.current = Some(Current { todo, head, label, file, splitter, set_aside: 0 });
         Ok(())
     }
 
@@ -267,9 +278,14 @@ impl Reader {
         let key = current.todo.key;
         match current.splitter.step(current.file.as_mut(), last) {
             Ok(Step::Found(found)) => {
-                self.standing.set_aside += u64::from(found.set_aside);
-                if found.set_aside {
-                    warn!(source = %self.name, file = %current.todo.path.display(), "set aside what is no record");
+                if let Some((reason, position)) = found.set_aside {
+                    self.standing.set_aside += 1;
+                    current.set_aside += 1;
+                    if current.set_aside <= SET_ASIDE_TOLD_MAX {
+                        let file = current.todo.path.display();
+                        let reason = reason.as_str();
+                        warn!(source = %self.name, %file, position, reason, "set aside");
+                    }
                 }
                 let cursor = self.cursor.advance(key, current.head, found.place, &current.label);
                 self.ready_bytes += found.line.len() + cursor.len();
@@ -287,9 +303,15 @@ impl Reader {
                 self.current = None;
             }
             Err(error) => {
-                let path = current.todo.path.clone();
-                self.current = None;
-                self.unreadable(&path, error);
+                let Some(current) = self.current.take() else { return };
+                if error.kind() == io::ErrorKind::UnexpectedEof {
+                    // Shorter than what was read of it: another file by now.
+                    self.cursor.remove(key);
+                    self.looked.remove(&key);
+                    self.todo.push_front(Todo { tracked: None, ..current.todo });
+                } else {
+                    self.unreadable(&current.todo.path, error);
+                }
             }
         }
     }
@@ -297,6 +319,10 @@ impl Reader {
     /// The current file was read to its end.
     fn done(&mut self) {
         let Some(mut current) = self.current.take() else { return };
+        if current.set_aside > SET_ASIDE_TOLD_MAX {
+            let file = current.todo.path.display();
+            warn!(source = %self.name, %file, units = current.set_aside, "set aside in all");
+        }
         let size = current.splitter.raw_at();
         let head = match first_bytes(current.file.as_mut()) {
             Ok(mut first) => {
@@ -310,23 +336,29 @@ impl Reader {
     }
 
     fn unreadable(&mut self, path: &Path, error: io::Error) {
+        if let Some(mut round) = self.round.take() {
+            self.cannot_read(&mut round, path, error);
+            self.round = Some(round);
+        }
+    }
+
+    /// Takes note of a file or directory that cannot be read in this round.
+    pub(super) fn cannot_read(&mut self, round: &mut Round, path: &Path, error: io::Error) {
+        round.complete = false;
         // Gone since it was listed: the next round sees to it.
-        let gone = error.kind() == io::ErrorKind::NotFound;
-        if !gone {
-            warn!(source = %self.name, file = %path.display(), %error, "cannot read");
+        if error.kind() == io::ErrorKind::NotFound && *path != self.root {
+            return;
         }
-        if let Some(round) = &mut self.round {
-            round.complete = false;
-            if !gone {
-                round.unreadable.get_or_insert((path.to_owned(), error));
-            }
+        if self.told.len() < UNREADABLE_TOLD_MAX && self.told.insert(path.to_owned()) {
+            warn!(source = %self.name, path = %path.display(), %error, "cannot read; trying again");
         }
+        round.unreadable.get_or_insert((path.to_owned(), error));
     }
 
     /// Sees to it that one more file has room in the cursor; false if it has to
     /// wait.
     fn make_room(&mut self) -> Result<bool, SourceError> {
-        self.standing.waits = None;
+        let waited = self.standing.waits.take().is_some();
         if self.cursor.files.len() < FILES_USUAL {
             return Ok(true);
         }
@@ -339,9 +371,12 @@ impl Reader {
         }
         if self.cursor.is_full() {
             let files = self.cursor.files.len();
-            self.standing.waits = Some(format!(
-                "{files} files are not read to their end, and the cursor has no room for more"
-            ));
+            let waits =
+                format!("{files} files are not read to their end, and no more fit the cursor");
+            if !waited {
+                warn!(source = %self.name, "waits: {waits}");
+            }
+            self.standing.waits = Some(waits);
             return Ok(false);
         }
         Ok(true)

@@ -82,6 +82,10 @@ impl Reader {
         }
         self.renamed(&mut round);
         self.replaced(&mut round);
+        self.looked.retain(|key, _| round.seen.contains(key));
+        if round.unreadable.is_none() {
+            self.told.clear();
+        }
         self.gone(&round);
         self.rounds += 1;
         self.round = Some(round);
@@ -107,14 +111,15 @@ impl Reader {
         let seen = match seen {
             Ok(seen) => seen,
             Err((path, error)) => {
-                warn!(source = %self.name, dir = %path.display(), %error, "cannot list");
-                round.complete = false;
-                round.unreadable.get_or_insert((path, error));
+                self.cannot_read(round, &path, error);
                 return;
             }
         };
         let key = hash64(self.below_root(&seen.path).as_os_str().as_encoded_bytes());
         let known = self.cursor.files.get(&key).cloned();
+        if self.looked.contains_key(&key) {
+            round.seen.insert(key);
+        }
         if known.is_some() {
             round.seen.insert(key);
             self.paths.insert(key, self.below_root(&seen.path).to_owned());
@@ -168,7 +173,7 @@ impl Reader {
                 }
                 round.changed.insert(key, seen);
             }
-            Err(error) => self.cannot_look(round, seen.path, error),
+            Err(error) => self.cannot_read(round, &seen.path, error),
         }
     }
 
@@ -200,7 +205,7 @@ impl Reader {
                         return;
                     }
                 }
-                Err(error) => return self.cannot_look(round, seen.path, error),
+                Err(error) => return self.cannot_read(round, &seen.path, error),
             }
         }
         if is_wanted {
@@ -238,14 +243,6 @@ impl Reader {
         }
     }
 
-    fn cannot_look(&mut self, round: &mut Round, path: PathBuf, error: io::Error) {
-        round.complete = false;
-        if error.kind() != io::ErrorKind::NotFound {
-            warn!(source = %self.name, file = %path.display(), %error, "cannot read");
-            round.unreadable.get_or_insert((path, error));
-        }
-    }
-
     fn first_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
         first_bytes(self.disk.open(path, Open::Read)?.as_mut())
     }
@@ -254,6 +251,8 @@ impl Reader {
     /// that one under a new name, or a copy.
     fn renamed(&mut self, round: &mut Round) {
         let suspects = std::mem::take(&mut round.suspects);
+        let still: BTreeSet<u64> = suspects.iter().map(|(key, _, _)| *key).collect();
+        self.copies.retain(|key, _| still.contains(key));
         if suspects.is_empty() {
             return;
         }

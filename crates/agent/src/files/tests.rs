@@ -131,24 +131,22 @@ fn gz(numbers: std::ops::Range<usize>) -> Vec<u8> {
 
 #[test]
 fn a_restart_at_every_position_gives_exactly_one_copy() {
-    for first in 0..=30 {
-        for then in [1, 7, 100] {
-            let mut run = Run::new(false);
-            run.write("a/1.json.gz", gz(0..10));
-            run.write("a/2.json", ndjson(10..20));
-            run.write("b/empty.json", "{\"Records\":[]}");
-            run.write("b/nothing", "");
-            run.write("c.json", format!("[{}]", records(20..25).join(", ")));
-            run.write("d", gz(25..30));
-            run.crash_after(first);
-            for _ in 0..35 {
-                run.crash_after(then);
-            }
-            run.poll();
-            run.check(&records(0..30));
-            assert!(run.reader.standing().finished);
-            assert!(run.reader.standing().caught_up_at.is_some());
+    for (first, then) in (0..=30).map(|first| (first, 100)).chain([(0, 1), (0, 7), (11, 1)]) {
+        let mut run = Run::new(false);
+        run.write("a/1.json.gz", gz(0..10));
+        run.write("a/2.json", ndjson(10..20));
+        run.write("b/empty.json", "{\"Records\":[]}");
+        run.write("b/nothing", "");
+        run.write("c.json", format!("[{}]", records(20..25).join(", ")));
+        run.write("d", gz(25..30));
+        run.crash_after(first);
+        for _ in 0..32 {
+            run.crash_after(then);
         }
+        run.poll();
+        run.check(&records(0..30));
+        assert!(run.reader.standing().finished);
+        assert!(run.reader.standing().caught_up_at.is_some());
     }
 }
 
@@ -400,4 +398,42 @@ fn a_fork_reads_again_what_was_not_committed() {
     run.restart();
     run.poll();
     run.check(&records(0..1200));
+}
+
+/// Cut in place to less than was read, with the same beginning: what is there
+/// now is another file.
+#[test]
+fn a_file_that_became_shorter_is_read_anew() {
+    for follow in [false, true] {
+        let mut run = Run::new(follow);
+        run.write("a", ndjson(0..300) + "{\"eventVersion\":");
+        run.crash_after(300);
+        run.write("a", ndjson(0..150));
+        run.restart();
+        run.poll();
+        run.poll();
+        let mut expected = records(0..300);
+        expected.extend(records(0..150));
+        run.check(&expected);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_log_is_one_unit_and_files_without_records_are_none() {
+    for follow in [false, true] {
+        let mut run = Run::new(follow);
+        run.write("README.md", "# Logs\n\n- one `{\"a\": 1}`\n\n```\n{\"b\": [1,\n2]}\n```\n");
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+        png.extend((0..5000u32).map(|number| (number * 37 % 251) as u8));
+        run.write("picture.png", &png);
+        run.write("none.json", "{\"Records\": []}");
+        run.write("empty.json", "");
+        run.write("blank.json", " \n");
+        for _ in 0..15 {
+            run.poll();
+        }
+        assert_eq!(run.lines.len(), 2);
+        assert_eq!(run.reader.standing().set_aside, 2);
+        assert!(run.lines.iter().all(|line| line.contains("\"parts\":1,\"reason\":\"syntax\"")));
+    }
 }

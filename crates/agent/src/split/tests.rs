@@ -315,7 +315,7 @@ fn past_64_mib_of_one_unit_only_length_and_hash_are_kept() {
     assert_eq!(rest.bytes, None);
     assert_eq!(rest.position + rest.length, size as u64 + 2);
     assert!(rest.position >= 64 << 20);
-    assert_eq!(parts.iter().filter(|part| part.set_aside).count(), 1, "one unit");
+    assert_eq!(parts.iter().filter(|part| part.set_aside.is_some()).count(), 1, "one unit");
 }
 
 #[test]

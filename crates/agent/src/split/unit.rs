@@ -98,7 +98,9 @@ impl Unit {
             }
             .to_line();
             let place = last.unwrap_or(Place { part, ..self.start });
-            out.push_back(Found { line, place, set_aside: part == 1 });
+            let position = self.start.base + self.start.at;
+            let set_aside = (part == 1).then_some((self.reason, position));
+            out.push_back(Found { line, place, set_aside });
         }
         self.passed += length;
         self.part += 1;
