@@ -18,7 +18,7 @@ pub enum TableError {
     Append(#[source] AppendError),
     /// The journal could not be read.
     #[error("read the journal for the table")]
-    Journal(#[source] JournalError),
+    Journal(#[source] Box<JournalError>),
     /// A record contradicts the records before it. Stop: this log was damaged.
     #[error("table record {number} contradicts what came before: {what}")]
     Contradiction {
@@ -78,12 +78,19 @@ pub enum TableError {
     TrailName(String),
 }
 
+impl From<JournalError> for TableError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(Box::new(error))
+    }
+}
+
 impl TableError {
     /// Whether trying again later can help.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Append(_) | Self::Missing { .. } => true,
+            Self::Missing { .. } => true,
+            Self::Append(error) => error.is_retryable(),
             Self::Store(error) => error.is_retryable(),
             Self::Ledger(error) => error.is_retryable(),
             Self::Journal(error) => error.is_retryable(),

@@ -70,11 +70,11 @@ pub(crate) fn with_partitions(
     RecordBatch::try_new(fresh_schema(), columns)
 }
 
-/// Takes account, region and date off a fresh file's rows. Rows of one partition
-/// lie together, and each is given once with its rows.
-pub(crate) fn without_partitions(
-    batch: &RecordBatch,
-) -> Result<(RecordBatch, Vec<(Partition, Range<usize>)>), ArrowError> {
+/// The partitions of rows that lie together, each with its rows.
+pub(crate) type Runs = Vec<(Partition, Range<usize>)>;
+
+/// Takes account, region and date off a fresh file's rows.
+pub(crate) fn without_partitions(batch: &RecordBatch) -> Result<(RecordBatch, Runs), ArrowError> {
     let [account, region, date] = PARTITION_KEYS;
     let text = |name: &str| {
         let column = batch.column_by_name(name).ok_or_else(|| absent(name))?;
@@ -86,7 +86,7 @@ pub(crate) fn without_partitions(
         .and_then(|column| column.as_primitive_opt::<Date32Type>())
         .ok_or_else(|| absent(date))?;
     let key = |row: usize| (accounts.value(row), regions.value(row), dates.value(row));
-    let mut runs: Vec<(Partition, Range<usize>)> = Vec::new();
+    let mut runs = Runs::new();
     let mut start = 0;
     for row in 0..batch.num_rows() {
         if row + 1 == batch.num_rows() || key(row) != key(row + 1) {

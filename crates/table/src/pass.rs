@@ -121,7 +121,7 @@ impl Table {
         let position = self.state.position;
         let mut reader = match self.reader.take() {
             Some(reader) if to.is_none_or(|to| reader.head <= to) => reader,
-            _ => self.journal.fold_to(position).await.map_err(TableError::Journal)?,
+            _ => self.journal.fold_to(position).await?,
         };
         let journaled_before = reader.totals.journaled;
         let mut rows = Gathered::new(self.state.regions.clone());
@@ -132,7 +132,7 @@ impl Table {
             if stop.is_cancelled() {
                 return Ok(None);
             }
-            let next = self.journal.read_next(&mut reader).await.map_err(TableError::Journal)?;
+            let next = self.journal.read_next(&mut reader).await?;
             let Some(delivered) = next else {
                 more = false;
                 break;
@@ -175,7 +175,7 @@ impl Table {
             let files = encode_pass(&rows, &layout, number, rows_min)?;
             let quarantined =
                 rows.quarantine.finish().map_err(|error| TableError::Encode(error.to_string()))?;
-            Ok((files, quarantined))
+            Ok::<_, TableError>((files, quarantined))
         };
         let (PassFiles { files, fresh_partitions }, quarantined) =
             self.seams.blocking.run(work).await?;
