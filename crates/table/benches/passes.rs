@@ -23,13 +23,13 @@ const BATCH_EVENTS: usize = 2_000;
 /// Batches that share a segment.
 const SEGMENT_BATCHES: usize = 8;
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     let events = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(200_000);
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(&format!("file://{}", dir.path().display())).await.expect("a store");
     let seams =
-        Seams { clock: Clock::system(), entropy: Entropy::system(), blocking: Blocking::Pool };
+        Seams { clock: Clock::system(), entropy: Entropy::system(), blocking: Blocking::Inline };
     let Seams { clock, entropy, blocking } = seams.clone();
     let journal = Journal::new(store.clone(), clock, entropy, blocking);
     println!(
