@@ -53,7 +53,7 @@ class Deployment:
     def __init__(self, directory, table="", aggregator=""):
         self.directory = os.path.abspath(directory)
         self.store = self.path("store")
-        self.port, self.operator_port = free_ports(2)
+        self.port, self.operations_port = free_ports(2)
         self.agents = 0
         os.makedirs(self.store)
         self.ca("init", "--organization", "bench.example")
@@ -70,8 +70,8 @@ class Deployment:
             [aggregator]
             listen = "127.0.0.1:{self.port}"
             {aggregator}
-            [operator]
-            listen = "127.0.0.1:{self.operator_port}"
+            [operations]
+            listen = "127.0.0.1:{self.operations_port}"
             [table]
             {table}
             """,
@@ -103,13 +103,13 @@ class Deployment:
 
     def is_ready(self):
         try:
-            url = f"http://127.0.0.1:{self.operator_port}/readyz"
+            url = f"http://127.0.0.1:{self.operations_port}/readyz"
             return urllib.request.urlopen(url, timeout=1).status == 200
         except OSError:
             return False
 
     def metrics(self):
-        url = f"http://127.0.0.1:{self.operator_port}/metrics"
+        url = f"http://127.0.0.1:{self.operations_port}/metrics"
         return urllib.request.urlopen(url, timeout=5).read().decode()
 
     def agent(self, account, name, source, organization=False):
