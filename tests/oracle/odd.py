@@ -156,7 +156,7 @@ def shapes(files):
     files.write("shapes/array.json", json.dumps(files.records(6), indent=1), 6)
     files.write("shapes/one.json", json.dumps(files.record(), indent=4), 1)
     files.write("shapes/one-line.json", compact(files.record()), 1)
-    files.write("shapes/other-members.json", compact({"version": 3, "Records": files.records(4), "more": [1]}), 4)
+    files.write("shapes/other-members.json", compact({"version": 3, "Records": files.records(4), "more": [1]}), 4, "not_an_event")
     files.write("shapes/two-logs.json", log_file(files.records(3)) + "\n" + log_file(files.records(3)), 6)
 
     envelope = {"version": "0", "source": "aws.ec2", "detail-type": "AWS API Call via CloudTrail"}
