@@ -57,8 +57,10 @@ def walk(sample, events, directory):
 
 
 def count_rows(events):
-    script = f"import duckdb; print(duckdb.sql(\"FROM read_parquet('{events}/**/*.parquet') SELECT count(*)\").fetchone()[0])"
-    return int(subprocess.run([python(), "-c", script], check=True, capture_output=True).stdout)
+    script = "import duckdb, sys; duckdb.sql('SET enable_progress_bar = false');"
+    script += "print(duckdb.sql(f\"FROM read_parquet('{sys.argv[1]}/**/*.parquet') SELECT count(*)\").fetchone()[0])"
+    command = [python(), "-c", script, events]
+    return int(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 def peer(name):
