@@ -104,7 +104,7 @@ def main():
 def wait_for(house, events):
     """How many events the journal holds, once it holds all or a minute has passed."""
     deadline = time.monotonic() + 60
-    while (journaled := house.status()["journaled"]) < events and time.monotonic() < deadline:
+    while (journaled := house.status()["journal"]["journaled"]) < events and time.monotonic() < deadline:
         time.sleep(0.5)
     return journaled
 

@@ -1,11 +1,13 @@
 """Checks a store against the files that were delivered into it.
 
-    check.py STORE [SOURCE] [--organization] [--summary FILE] [--expected FILE] [--trail NAME]
+    check.py STORE [SOURCE] [--organization] [--trail NAME]
+             [--summary FILE] [--status FILE] [--expected FILE]
 
 Finds the records in the files by itself, reads the Parquet with DuckDB, and
 compares: count, every eventID, the partition of every row, each record rebuilt
 from its row; what is in quarantine against the files' bytes; the journal's
-hashes, line by line; and the sums that a summary (`orgtrail demo --json`) tells.
+hashes, line by line; and the sums that a summary (`orgtrail demo --json`) or
+`orgtrail status -o json` tells.
 Prints one JSON object; exits with 1 if anything differs.
 """
 
@@ -63,6 +65,8 @@ class Check:
             self.complain("journaled is not rows + quarantined")
         if self.arguments.summary:
             self.compare_summary()
+        if self.arguments.status:
+            self.compare_status()
         return self.found | {"problems": list(self.problems)[:PROBLEMS_MAX]}
 
     def read_journal(self):
@@ -207,6 +211,25 @@ class Check:
                 self.complain(f"the summary tells {key} {told[key]}, it is {self.found.get(key)}")
 
 
+    def compare_status(self):
+        """What `orgtrail status -o json` tells of the store is what is in it."""
+        with open(self.arguments.status, encoding="utf-8") as file:
+            told = json.load(file)
+        wanted = {
+            ("journal", "head"): self.found["journal_head"],
+            ("journal", "journaled"): self.found["journaled"],
+            ("journal", "segment_bytes"): self.found["segment_bytes"],
+            ("table", "rows"): self.found["rows"],
+            ("table", "quarantined"): self.found["quarantined"],
+            ("table", "reasons"): self.found["reasons"],
+        }
+        for (part, name), value in wanted.items():
+            if told[part][name] != value:
+                self.complain(f"status tells {part}.{name} {told[part][name]}, it is {value}")
+        if not told["closes"]:
+            self.complain("status says that the sum does not close")
+
+
 def foreign_account(file, unit):
     account = unit.value.last("recipientAccountId")
     is_id = isinstance(account, str) and len(account) == 12 and account.isdigit()
@@ -234,6 +257,7 @@ def main():
     parser.add_argument("--organization", action="store_true")
     parser.add_argument("--summary")
     parser.add_argument("--expected")
+    parser.add_argument("--status")
     parser.add_argument("--trail", default="default")
     found = Check(parser.parse_args()).run()
     print(json.dumps(found, indent=1))

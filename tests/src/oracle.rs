@@ -51,8 +51,13 @@ impl Demo {
     pub fn check(&self, source: &Path, more: &[&str]) -> Result<Value> {
         let summary = self.dir.path().join("summary.json");
         fs::write(&summary, self.summary.to_string()).context("write the summary")?;
+        let status = self.dir.path().join("status.json");
+        let url = format!("file://{}", self.store.display());
+        let mut ask = Command::new(orgtrail()?);
+        let told = run(ask.args(["status", "-o", "json", "--store"]).arg(url))?;
+        fs::write(&status, told).context("write the status")?;
         let mut command = Python::oracle()?.script("check.py");
-        command.arg(&self.store).arg(source).arg("--organization");
+        command.arg("--status").arg(status).arg(&self.store).arg(source).arg("--organization");
         command.arg("--summary").arg(&summary).args(more);
         let found = run(&mut command)?;
         serde_json::from_str(&found).context("read what check.py found")
