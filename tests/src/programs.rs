@@ -3,7 +3,8 @@
 //! Cargo gives a test the path of its own package's programs only, so they are
 //! built here once per test process. The command names no package: then Cargo
 //! resolves the features of the whole workspace, as it does for the tests, and
-//! finds everything compiled already.
+//! finds everything compiled already. `ORGTRAIL_PROGRAMS` names a directory whose
+//! programs are tested instead, such as those that are about to be released.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,6 +43,9 @@ pub fn target() -> PathBuf {
 }
 
 fn built() -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("ORGTRAIL_PROGRAMS") {
+        return Ok(dir.into());
+    }
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
     match built {
