@@ -29,7 +29,7 @@ class Stream:
     def __init__(self, opened):
         self.account, self.agent = opened["account"], opened["agent"]
         self.spool = opened["spool"]
-        self.speaks_for = opened["certificate"]["speaks_for"]
+        self.speaks_for = speaks_for(opened["certificate"])
         name = [self.account.encode(), self.agent.encode(), bytes.fromhex(self.spool)]
         self.name = b"".join(len(part).to_bytes(4, "big") + part for part in name)
         self.chain = hashlib.sha256(CHAIN_DOMAIN + self.name).digest()
@@ -44,6 +44,12 @@ class Stream:
         number = self.watermark.to_bytes(8, "big")
         leaf = hashlib.sha256(b"\0" + LEAF_DOMAIN + self.name + number + inner).digest()
         self.chain = hashlib.sha256(b"\2" + self.chain + leaf).digest()
+
+
+def speaks_for(certificate):
+    """"organization", or the one account."""
+    told = certificate["speaks_for"]
+    return told if told == "organization" else told["account"]
 
 
 class Line:
@@ -97,7 +103,7 @@ class Journal:
             expect(stream.spool not in spools, f"{here} opens a spool again")
             self.streams[number] = self.active[who] = stream
         for stream, certificate in record.get("certificates", {}).items():
-            self.streams[int(stream)].speaks_for = certificate["speaks_for"]
+            self.streams[int(stream)].speaks_for = speaks_for(certificate)
         if segment := record.get("segment"):
             yield from self.segment(number, record, segment, here)
 

@@ -5,7 +5,7 @@
 //!
 //! ```json
 //! {"open":{"account":"111122223333","agent":"main","spool":"9f…","replaces":null,
-//!          "opened_by":"host-a","certificate":{"fingerprint":"…","speaks_for":"111122223333"}}}
+//!          "opened_by":"host-a","certificate":{"fingerprint":"…","speaks_for":{"account":"111122223333"}}}}
 //!
 //! {"segment":{"path":"journal/segment/2026/11/20/….ndjson.zst","bytes":59012,"sha256":"…",
 //!             "frames":[[59012,951204,600]]},
