@@ -9,7 +9,7 @@ use crate::row::{RowBuilder, RowSource};
 
 const ROWS: usize = 70_000;
 
-fn batch(rows: std::ops::Range<usize>) -> RecordBatch {
+fn batch(rows: Range<usize>) -> RecordBatch {
     let mut builder = RowBuilder::new();
     for row in rows {
         let line = format!(
