@@ -37,7 +37,12 @@ pub(super) enum Column {
 /// Texts, which are pieces of records between tokens and so are UTF-8; that is
 /// checked once, for all of a batch.
 #[derive(Debug, Default)]
-pub(super) struct TextColumn(BinaryBuilder);
+pub(super) struct TextColumn {
+    texts: BinaryBuilder,
+    /// Nulls after these texts: most columns are null in most rows, and many
+    /// nulls at once cost as little as one.
+    nulls: usize,
+}
 
 /// Objects with these members.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ pub(super) struct StructColumn {
     members: &'static [Member],
     columns: Vec<Column>,
     valid: Vec<bool>,
+    /// How many nulls the members' columns are behind.
+    behind: usize,
 }
 
 /// Arrays of such objects.
@@ -76,12 +83,16 @@ impl Column {
     }
 
     pub(super) fn append_null(&mut self) {
+        self.append_nulls(1);
+    }
+
+    fn append_nulls(&mut self, count: usize) {
         match self {
-            Self::Text(column) | Self::Json(column) => column.append_null(),
-            Self::Boolean(builder) => builder.append_null(),
-            Self::Time(builder) => builder.append_null(),
-            Self::Struct(column) => column.append_null(),
-            Self::List(column) => column.end(false),
+            Self::Text(column) | Self::Json(column) => column.nulls += count,
+            Self::Boolean(builder) => builder.append_nulls(count),
+            Self::Time(builder) => builder.append_nulls(count),
+            Self::Struct(column) => column.append_nulls(count),
+            Self::List(column) => (0..count).for_each(|_| column.end(false)),
         }
     }
 
@@ -177,22 +188,29 @@ fn append_value(
 
 impl TextColumn {
     pub(super) fn append(&mut self, text: &[u8]) {
-        self.0.append_value(text);
-    }
-
-    pub(super) fn append_null(&mut self) {
-        self.0.append_null();
+        self.catch_up();
+        self.texts.append_value(text);
     }
 
     pub(super) fn append_option(&mut self, text: Option<&[u8]>) {
-        self.0.append_option(text);
+        match text {
+            Some(text) => self.append(text),
+            None => self.nulls += 1,
+        }
+    }
+
+    #[inline]
+    fn catch_up(&mut self) {
+        if self.nulls > 0 {
+            self.texts.append_nulls(std::mem::take(&mut self.nulls));
+        }
     }
 
     /// Appends what a JSON string says; whether `raw` is one.
     #[inline]
     fn append_text(&mut self, raw: &[u8]) -> bool {
         let Some(contents) = string_contents(raw) else {
-            self.append_null();
+            self.nulls += 1;
             return false;
         };
         if !contents.contains(&b'\\') {
@@ -206,11 +224,12 @@ impl TextColumn {
     }
 
     pub(super) fn finish(&mut self) -> StringArray {
-        let rows = self.0.len();
-        let bytes = self.0.values_slice().len();
+        self.catch_up();
+        let rows = self.texts.len();
+        let bytes = self.texts.values_slice().len();
         // The next batch will be much like this one.
         let next = BinaryBuilder::with_capacity(rows, bytes + bytes / 8);
-        let texts = std::mem::replace(&mut self.0, next).finish();
+        let texts = std::mem::replace(&mut self.texts, next).finish();
         StringArray::try_from_binary(texts).expect("pieces of UTF-8, cut between tokens")
     }
 }
@@ -218,22 +237,33 @@ impl TextColumn {
 impl StructColumn {
     pub(super) fn new(members: &'static [Member]) -> Self {
         let columns = members.iter().map(|member| Column::new(&member.shape)).collect();
-        Self { members, columns, valid: Vec::new() }
+        Self { members, columns, valid: Vec::new(), behind: 0 }
     }
 
     fn append(&mut self, whole: &Whole<'_>, object: Object, notes: &mut Notes) {
+        self.catch_up();
         append_members(self.members, &mut self.columns, whole, object, notes);
         self.valid.push(true);
     }
 
     fn append_null(&mut self) {
-        for column in &mut self.columns {
-            column.append_null();
+        self.append_nulls(1);
+    }
+
+    fn append_nulls(&mut self, count: usize) {
+        self.behind += count;
+        self.valid.resize(self.valid.len() + count, false);
+    }
+
+    fn catch_up(&mut self) {
+        let count = std::mem::take(&mut self.behind);
+        if count > 0 {
+            self.columns.iter_mut().for_each(|column| column.append_nulls(count));
         }
-        self.valid.push(false);
     }
 
     fn finish(&mut self) -> StructArray {
+        self.catch_up();
         let columns = self.columns.iter_mut().map(Column::finish).collect();
         let valid = NullBuffer::from_iter(self.valid.drain(..));
         StructArray::new(struct_fields(self.members), columns, Some(valid))
