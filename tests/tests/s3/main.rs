@@ -3,6 +3,8 @@
 //! What the environment says decides how S3 is reached, so each case runs in a
 //! child process of its own with exactly the variables it is about.
 
+mod walk;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path as FilePath;
@@ -23,20 +25,23 @@ const URL: &str = "ORGTRAIL_TEST_S3_URL";
 fn case(name: &str, url: &str, variables: &[(&str, &str)]) {
     let mut child = Command::new(std::env::current_exe().expect("this test"));
     child.args(["--exact", name, "--ignored", "--nocapture"]);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
-        child.env_remove(name);
-    }
-    child
-        .env("AWS_CONFIG_FILE", "/dev/null")
-        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env(URL, url)
-        .envs(variables.iter().copied());
+    without_aws(&mut child).env(URL, url).envs(variables.iter().copied());
     let output = child.output().expect("run the case");
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {text}\n{errors}");
     assert!(text.contains("1 passed"), "{name} did not run: {text}");
+}
+
+/// Takes away whatever the machine says about AWS.
+fn without_aws(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
+        command.env_remove(name);
+    }
+    command
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
 }
 
 const KEY: [(&str, &str); 3] = [
