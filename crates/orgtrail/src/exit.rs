@@ -18,6 +18,18 @@ impl fmt::Display for Misconfigured {
 
 impl std::error::Error for Misconfigured {}
 
+/// Marks an error of a question: of a filter, a time or a statement.
+#[derive(Debug)]
+pub(crate) struct Misused;
+
+impl fmt::Display for Misused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this cannot be asked")
+    }
+}
+
+impl std::error::Error for Misused {}
+
 /// Marks an answer that is, or may be, incomplete where completeness was required.
 #[derive(Debug)]
 pub(crate) struct Incomplete;
@@ -33,8 +45,9 @@ impl std::error::Error for Incomplete {}
 /// Prints an error and gives the exit code that it stands for.
 pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
     let is_incomplete = error.is::<Incomplete>();
-    let misconfigured =
-        error.chain().any(|cause| cause.is::<Misconfigured>()) || error.is::<Misconfigured>();
+    let misconfigured = error.chain().any(|cause| cause.is::<Misconfigured>())
+        || error.is::<Misconfigured>()
+        || error.is::<Misused>();
     let mut causes: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();

@@ -14,7 +14,7 @@ use table::Seams;
 use tokio::time::Instant;
 
 use super::time::{Side, parse};
-use crate::exit::{Incomplete, Misconfigured};
+use crate::exit::{Incomplete, Misused};
 use crate::output::{Color, Format, Target, Writer, for_terminal};
 
 /// Sources named when an answer may be incomplete; the others are counted.
@@ -102,14 +102,11 @@ impl FilterArgs {
     /// The filter that is meant at `now`.
     pub(crate) fn filter(self, now: Timestamp) -> anyhow::Result<EventFilter> {
         let zone = match &self.tz {
-            Some(name) => TimeZone::get(name).context(Misconfigured)?,
+            Some(name) => TimeZone::get(name).context(Misused)?,
             None => TimeZone::UTC,
         };
         let time = |text: &Option<String>, side| {
-            text.as_deref()
-                .map(|text| parse(text, side, now, &zone))
-                .transpose()
-                .context(Misconfigured)
+            text.as_deref().map(|text| parse(text, side, now, &zone)).transpose().context(Misused)
         };
         let since = time(&self.since, Side::From)?;
         Ok(EventFilter {
@@ -287,10 +284,8 @@ fn store_url(text: &str) -> anyhow::Result<String> {
     if text.contains("://") {
         return Ok(text.to_owned());
     }
-    let path = Path::new(text)
-        .canonicalize()
-        .with_context(|| format!("find {text}"))
-        .context(Misconfigured)?;
+    let path =
+        Path::new(text).canonicalize().with_context(|| format!("find {text}")).context(Misused)?;
     match url::Url::from_directory_path(&path) {
         Ok(url) => Ok(url.to_string().trim_end_matches('/').to_owned()),
         Err(()) => bail!("{} cannot be written as a URL", path.display()),
@@ -305,7 +300,7 @@ pub(crate) fn usual_format(output: &OutputArgs) -> Format {
 /// A wrong question is the asker's to correct.
 pub(crate) fn usage(error: query::QueryError) -> anyhow::Error {
     if error.is_usage() {
-        anyhow::Error::new(error).context(Misconfigured)
+        anyhow::Error::new(error).context(Misused)
     } else {
         anyhow::Error::new(error)
     }

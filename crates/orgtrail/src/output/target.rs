@@ -73,6 +73,7 @@ impl Target {
         })
     }
 
+    #[cfg(test)]
     /// Anything that can be written to, shown as a terminal of this width or as a pipe.
     pub(crate) fn of(
         to: Box<dyn Write + Send>,
