@@ -1,9 +1,15 @@
 //! The commands, one file each, and the line that people type.
 
+mod ask;
 mod ca;
 mod demo;
+mod events;
+mod export;
+mod people;
+mod query;
 mod serve;
 mod status;
+mod time;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -34,6 +40,12 @@ enum Command {
     Serve(serve::Args),
     /// Make a certificate authority, and certificates for aggregators and agents.
     Ca(ca::Args),
+    /// Show events, newest first.
+    Events(events::Args),
+    /// Ask in SQL.
+    Query(query::Args),
+    /// Write events out, as the records they were or as rows.
+    Export(export::Args),
     /// Show the journal's head, each stream, the table, and whether the sum closes.
     Status(status::Args),
 }
@@ -62,6 +74,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         match command {
             Command::Demo(args) => demo::run(args).await,
             Command::Serve(args) => serve::run(args).await,
+            Command::Events(args) => events::run(args).await,
+            Command::Query(args) => query::run(args).await,
+            Command::Export(args) => export::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Ca(_) => Ok(()),
         }

@@ -18,9 +18,36 @@ impl fmt::Display for Misconfigured {
 
 impl std::error::Error for Misconfigured {}
 
+/// Marks an error of a question: of a filter, a time or a statement.
+#[derive(Debug)]
+pub(crate) struct Misused;
+
+impl fmt::Display for Misused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this cannot be asked")
+    }
+}
+
+impl std::error::Error for Misused {}
+
+/// Marks an answer that is, or may be, incomplete where completeness was required.
+#[derive(Debug)]
+pub(crate) struct Incomplete;
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer may be incomplete, and --require-complete was given")
+    }
+}
+
+impl std::error::Error for Incomplete {}
+
 /// Prints an error and gives the exit code that it stands for.
 pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
-    let misconfigured = error.chain().any(|cause| cause.is::<Misconfigured>());
+    let is_incomplete = error.is::<Incomplete>();
+    let misconfigured = error.chain().any(|cause| cause.is::<Misconfigured>())
+        || error.is::<Misconfigured>()
+        || error.is::<Misused>();
     let mut causes: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();
@@ -35,5 +62,9 @@ pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
         .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
         .collect();
     eprintln!("error: {text}");
-    ExitCode::from(if misconfigured { 2 } else { 1 })
+    ExitCode::from(match (is_incomplete, misconfigured) {
+        (true, _) => 5,
+        (_, true) => 2,
+        _ => 1,
+    })
 }

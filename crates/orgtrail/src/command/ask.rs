@@ -1,0 +1,307 @@
+//! What every question shares: the store, the filters, the form, the last lines.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use query::{Answer, Coverage, Engine, EventFilter, Options, SourceCoverage};
+use seam::{Blocking, Clock, Entropy};
+use store::Store;
+use table::Seams;
+use tokio::time::Instant;
+
+use super::time::{Side, parse};
+use crate::exit::{Incomplete, Misused};
+use crate::output::{Color, Format, Target, Writer, for_terminal};
+
+/// Sources named when an answer may be incomplete; the others are counted.
+const SOURCES_NAMED_MAX: usize = 3;
+
+/// Where to ask.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// The store: file:///…, s3://…, gs://…, az://…, or a directory
+    #[arg(long, value_name = "URL", env = "ORGTRAIL_STORE")]
+    store: String,
+    /// Memory that the query may use, in MiB; past it, it spills to disk or fails
+    #[arg(long, value_name = "MIB", default_value_t = query::MEMORY_BYTES >> 20)]
+    memory_mib: usize,
+    /// Exit with 5 if the answer may be incomplete
+    #[arg(long)]
+    require_complete: bool,
+}
+
+/// How to print the answer.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Write to this file; it appears when it is whole
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
+    /// Only the answer: no last lines about what was searched
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Which events.
+#[derive(Debug, Default, Args)]
+#[command(
+    next_help_heading = "Which events (repeat = or, different = and, leading ! = not, * = anything)"
+)]
+pub(crate) struct FilterArgs {
+    /// Events since then: 90m, 24h, 7d, today, a date, RFC 3339
+    #[arg(long, value_name = "TIME", conflicts_with = "from")]
+    since: Option<String>,
+    /// Events from then on
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Events before then; a date means its end
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// The time zone of times without one, as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// Account id
+    #[arg(long, value_name = "ID")]
+    account: Vec<String>,
+    /// Region
+    #[arg(long)]
+    region: Vec<String>,
+    /// Event name, as ConsoleLogin or Delete*
+    #[arg(long, value_name = "NAME")]
+    event: Vec<String>,
+    /// Event source, as s3 or s3.amazonaws.com
+    #[arg(long)]
+    source: Vec<String>,
+    /// Who acted: a user, role or session name, an ARN, a principal id, a service
+    #[arg(long, value_name = "WHO")]
+    principal: Vec<String>,
+    /// Access key id
+    #[arg(long, value_name = "ID")]
+    key: Vec<String>,
+    /// Source address
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Vec<String>,
+    /// Failed calls: all, or those with this error code
+    #[arg(long, value_name = "CODE", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    error: Vec<String>,
+    /// Only calls that read
+    #[arg(long, conflicts_with = "write")]
+    read_only: bool,
+    /// Only calls that may change something
+    #[arg(long)]
+    write: bool,
+}
+
+impl FilterArgs {
+    /// The filter that is meant at `now`.
+    pub(crate) fn filter(self, now: Timestamp) -> anyhow::Result<EventFilter> {
+        let zone = match &self.tz {
+            Some(name) => TimeZone::get(name).context(Misused)?,
+            None => TimeZone::UTC,
+        };
+        let time = |text: &Option<String>, side| {
+            text.as_deref().map(|text| parse(text, side, now, &zone)).transpose().context(Misused)
+        };
+        let since = time(&self.since, Side::From)?;
+        Ok(EventFilter {
+            from: since.or(time(&self.from, Side::From)?),
+            to: time(&self.to, Side::To)?,
+            accounts: self.account,
+            regions: self.region,
+            events: self.event,
+            sources: self.source,
+            principals: self.principal,
+            keys: self.key,
+            addresses: self.ip,
+            errors: self.error,
+            read_only: match (self.read_only, self.write) {
+                (true, _) => Some(true),
+                (_, true) => Some(false),
+                _ => None,
+            },
+        })
+    }
+}
+
+/// A question under way.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    pub(crate) engine: Engine,
+    pub(crate) now: Timestamp,
+    begun: Instant,
+    quiet: bool,
+    require_complete: bool,
+    to: Option<Timestamp>,
+}
+
+impl Asking {
+    /// Opens the store and makes an engine for it.
+    pub(crate) async fn begin(store: &StoreArgs, output: &OutputArgs) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        let now = clock.now();
+        let opened = Store::open(&store_url(&store.store)?).await.context("open store")?;
+        let seams = Seams { clock, entropy: Entropy::system(), blocking: Blocking::Pool };
+        let memory_bytes = store.memory_mib.max(16) << 20;
+        let engine = Engine::open(opened, seams, Options { memory_bytes, ..Options::default() })?;
+        Ok(Self {
+            engine,
+            now,
+            begun: Instant::now(),
+            quiet: output.quiet,
+            require_complete: store.require_complete,
+            to: None,
+        })
+    }
+
+    /// Only completeness up to `to` is asked for.
+    pub(crate) fn until(&mut self, to: Option<Timestamp>) {
+        self.to = to;
+    }
+
+    /// Writes the whole answer, then says on stderr what it covers.
+    pub(crate) async fn tell(
+        &self,
+        mut answer: Answer,
+        format: Format,
+        output: &OutputArgs,
+        shape: impl Fn(arrow::array::RecordBatch) -> anyhow::Result<arrow::array::RecordBatch>,
+        what: &str,
+    ) -> anyhow::Result<()> {
+        let empty = shape(arrow::array::RecordBatch::new_empty(answer.schema()))?;
+        let target = target(output)?;
+        let mut writer = Writer::new(format, &empty.schema(), target);
+        let written = async {
+            while let Some(batch) = answer.next().await? {
+                writer.write(&shape(batch)?).context("write the answer")?;
+            }
+            anyhow::Ok(())
+        };
+        let rows = match written.await {
+            Ok(()) => writer.finish().context("write the answer"),
+            Err(error) => Err(error),
+        };
+        let rows = match rows {
+            Err(error) if is_gone(&error) => return Ok(()),
+            rows => rows?,
+        };
+        let coverage = answer.coverage();
+        if !self.quiet {
+            eprint!("{}", self.last_lines(rows, what, &coverage));
+        }
+        if self.require_complete && !self.is_complete(&coverage) {
+            return Err(anyhow::Error::new(Incomplete));
+        }
+        Ok(())
+    }
+
+    fn is_complete(&self, coverage: &Coverage) -> bool {
+        let reaches = |time| self.to.is_none_or(|to| to.min(self.now) <= time);
+        !coverage.truncated && coverage.complete_to().is_some_and(reaches)
+    }
+
+    /// How many, what was searched, and up to when that is all there is.
+    fn last_lines(&self, rows: u64, what: &str, coverage: &Coverage) -> String {
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let count = match rows {
+            0 => format!("no {what}s"),
+            1 => format!("1 {what}"),
+            _ => format!("{rows} {what}s"),
+        };
+        if !coverage.searched {
+            return format!("{count}; {seconds:.2} s\n");
+        }
+        let mut lines = format!(
+            "{count}; searched {} of {} files and {} events of the journal's tail, {} read, {seconds:.2} s\n",
+            coverage.files,
+            coverage.files_total,
+            coverage.tail_rows,
+            megabytes(coverage.file_bytes + coverage.tail_bytes),
+        );
+        let at = coverage.committed_at.map_or_else(String::new, |time| format!(" of {time:.0}"));
+        let record = coverage.journal_record;
+        if record == 0 {
+            lines.push_str("the store holds no journal: is it the right one?\n");
+            return lines;
+        }
+        if coverage.truncated {
+            lines.push_str(&format!(
+                "answered to journal record {record}{at}; the journal goes on: run a table pass (orgtrail serve), then ask again\n"
+            ));
+        }
+        match coverage.complete_to() {
+            Some(time) => lines.push_str(&format!("complete to {time:.0} (journal record {record})\n")),
+            None => lines.push_str(&format!(
+                "holds all that was committed up to journal record {record}{at}; whether sources hold more is unknown{}\n",
+                unknown(&coverage.sources)
+            )),
+        }
+        lines
+    }
+}
+
+fn unknown(sources: &[SourceCoverage]) -> String {
+    let silent: Vec<&SourceCoverage> =
+        sources.iter().filter(|source| source.complete_to().is_none()).collect();
+    if silent.is_empty() {
+        return String::new();
+    }
+    let named = silent.iter().take(SOURCES_NAMED_MAX).map(|source| {
+        format!("{}/{} {}", source.account, source.agent.as_str(), for_terminal(&source.source))
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    match silent.len().saturating_sub(SOURCES_NAMED_MAX) {
+        0 => format!(" ({named})"),
+        more => format!(" ({named} and {more} more)"),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    let tenths = bytes / 100_000;
+    format!("{}.{} MB", tenths / 10, tenths % 10)
+}
+
+fn target(output: &OutputArgs) -> anyhow::Result<Target> {
+    match &output.out {
+        Some(path) => Target::file(path).with_context(|| format!("create {}", path.display())),
+        None => Ok(Target::stdout(output.color)),
+    }
+}
+
+/// Whether whoever read our output has gone: `| head` is no failure.
+fn is_gone(error: &anyhow::Error) -> bool {
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    kinds.into_iter().any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// A URL as it is, a directory as the URL that it has.
+fn store_url(text: &str) -> anyhow::Result<String> {
+    if text.contains("://") {
+        return Ok(text.to_owned());
+    }
+    let path =
+        Path::new(text).canonicalize().with_context(|| format!("find {text}")).context(Misused)?;
+    match url::Url::from_directory_path(&path) {
+        Ok(url) => Ok(url.to_string().trim_end_matches('/').to_owned()),
+        Err(()) => bail!("{} cannot be written as a URL", path.display()),
+    }
+}
+
+/// What is printed if nobody says: columns for people, lines for programs.
+pub(crate) fn usual_format(output: &OutputArgs) -> Format {
+    if output.out.is_none() && io::stdout().is_terminal() { Format::Table } else { Format::Ndjson }
+}
+
+/// A wrong question is the asker's to correct.
+pub(crate) fn usage(error: query::QueryError) -> anyhow::Error {
+    if error.is_usage() {
+        anyhow::Error::new(error).context(Misused)
+    } else {
+        anyhow::Error::new(error)
+    }
+}
