@@ -34,4 +34,4 @@ pub use config::{Config, InvalidConfig};
 pub use health::Health;
 pub use metrics::Metrics;
 pub use serve::{ServeError, Server};
-pub use session::{Session, SessionEnd};
+pub use session::{Doubt, Session, SessionEnd};

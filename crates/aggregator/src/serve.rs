@@ -31,7 +31,7 @@ use crate::committer::{Committer, CommitterError};
 use crate::config::Config;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::session::Session;
+use crate::session::{Doubt, Session};
 
 /// Handshakes under way at once; a slow one must not hold up the others.
 const HANDSHAKES_MAX: usize = 256;
@@ -225,10 +225,7 @@ fn outcome(
 }
 
 /// Why a peer may not speak any more: its certificate expired or is refused now.
-fn doubt(
-    credentials: Arc<Credentials<ServerConfig>>,
-    clock: Clock,
-) -> Arc<dyn Fn(&Peer) -> Option<String> + Send + Sync> {
+fn doubt(credentials: Arc<Credentials<ServerConfig>>, clock: Clock) -> Doubt {
     Arc::new(move |peer| {
         if let Some(refused) = credentials.refuse().refuses(peer) {
             return Some(refused.to_string());

@@ -55,7 +55,7 @@ const SOURCE_NAME_BYTES_MAX: usize = 256;
 const LABEL_CHARS_MAX: usize = 120;
 
 /// Says why a peer may not speak (any more), in a sentence; nothing if it may.
-pub(crate) type Doubt = Arc<dyn Fn(&Peer) -> Option<String> + Send + Sync>;
+pub type Doubt = Arc<dyn Fn(&Peer) -> Option<String> + Send + Sync>;
 
 /// What all sessions of one aggregator share.
 #[derive(Clone)]
@@ -111,7 +111,7 @@ impl Session {
         verify_concurrency: usize,
         seams: (Clock, Blocking),
         metrics: Metrics,
-        doubt: Arc<dyn Fn(&Peer) -> Option<String> + Send + Sync>,
+        doubt: Doubt,
     ) -> Self {
         let verifying = Arc::new(Semaphore::new(verify_concurrency.max(1)));
         let (clock, blocking) = seams;

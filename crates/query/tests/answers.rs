@@ -1,5 +1,4 @@
 //! Answers over table and journal tail equal those of brute force.
-#![expect(clippy::indexing_slicing, reason = "a missing member is a null of serde_json")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

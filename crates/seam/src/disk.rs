@@ -197,7 +197,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("lock");
         let held = LocalDisk.lock(&path).expect("lock");
-        let error = LocalDisk.lock(&path).err().expect("held elsewhere");
+        let error = LocalDisk.lock(&path).expect_err("held elsewhere");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         drop(held);
         LocalDisk.lock(&path).expect("free again");

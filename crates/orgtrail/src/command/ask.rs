@@ -280,7 +280,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 }
 
 /// A URL as it is, a directory as the URL that it has.
-fn store_url(text: &str) -> anyhow::Result<String> {
+pub(crate) fn store_url(text: &str) -> anyhow::Result<String> {
     if text.contains("://") {
         return Ok(text.to_owned());
     }

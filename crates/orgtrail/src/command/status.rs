@@ -19,7 +19,7 @@ use table::{TRAIL_DEFAULT, TableSnapshot};
   orgtrail status --store file:///var/lib/orgtrail
   orgtrail status --store s3://bucket/trail -o json")]
 pub(crate) struct Args {
-    /// The store: file:///…, s3://…, gs://… or az://…
+    /// The store: file:///…, s3://…, gs://…, az://…, or a directory.
     #[arg(long, env = "ORGTRAIL_STORE")]
     store: String,
     /// How to print it.
@@ -103,7 +103,8 @@ pub(crate) struct SourceStatus {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let store = Store::open(&args.store).await.context("open the store")?;
+    let store =
+        Store::open(&super::ask::store_url(&args.store)?).await.context("open the store")?;
     let status = Status::read(&store).await?;
     let text = match args.output {
         Form::Json => serde_json::to_string_pretty(&status).context("write JSON")?,
