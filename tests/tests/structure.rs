@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("table", 3),
     ("query", 4),
     ("orgtrail", 6),
+    ("sim", 6),
     ("tests", 6),
 ];
 
@@ -67,7 +68,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("axum", &["orgtrail"]),
     ("clap", &["agent", "orgtrail"]),
     ("datafusion", &["query"]),
-    ("object_store", &["journal", "ledger", "orgtrail", "query", "store", "table", "tests"]),
+    ("object_store", &["journal", "ledger", "orgtrail", "query", "sim", "store", "table", "tests"]),
     ("parquet", &["query", "table"]),
     ("prost", &["wire"]),
     ("rcgen", &["identity", "tests"]),

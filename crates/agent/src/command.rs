@@ -61,7 +61,8 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let misconfigured = error.chain().any(|cause| cause.is::<Misconfigured>());
+            // Also finds it as a context, which the chain hides in another type.
+            let misconfigured = error.is::<Misconfigured>();
             eprintln!("error: {}", sentence(&error, cli.verbose > 0));
             if cli.verbose == 0 {
                 eprintln!("  see more with --verbose");

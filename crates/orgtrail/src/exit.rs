@@ -45,9 +45,8 @@ impl std::error::Error for Incomplete {}
 /// Prints an error and gives the exit code that it stands for.
 pub(crate) fn report(error: &anyhow::Error, verbose: bool) -> ExitCode {
     let is_incomplete = error.is::<Incomplete>();
-    let misconfigured = error.chain().any(|cause| cause.is::<Misconfigured>())
-        || error.is::<Misconfigured>()
-        || error.is::<Misused>();
+    let misconfigured =
+        error.is::<Misconfigured>() || error.is::<Misconfigured>() || error.is::<Misused>();
     let mut causes: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();

@@ -175,7 +175,7 @@ fn closing(summary: &Summary, ground: &Ground) -> String {
 
 Ask more:
   orgtrail events --store {store} --error --limit 20
-  orgtrail query --store {store} \"SELECT account, count(*) FROM events GROUP BY ALL\"
+  orgtrail query --store {store} \"SELECT account, count(*) FROM events GROUP BY account\"
   orgtrail status --store {store}
 or without orgtrail, in DuckDB:
   SELECT account, eventname, count(*)
