@@ -19,6 +19,10 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::report;
 
+/// Threads for disk access, compression and encoding at once. The allocator keeps
+/// memory for each thread that ever used it, so this bounds memory too.
+const BLOCKING_THREADS_MAX: usize = 8;
+
 /// An organization trail you run yourself.
 #[derive(Debug, Parser)]
 #[command(name = "orgtrail", version, arg_required_else_help = true)]
@@ -67,6 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         return ca::run(&args);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
         .build()
         .context("start runtime")?;
