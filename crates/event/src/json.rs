@@ -5,18 +5,21 @@
 //! [`DEPTH_MAX`] deep. UTF-8 is checked once per piece, by the standard library.
 //!
 //! Layout: `scan` walks one value, `members` walks an object or an array,
-//! `text` takes strings out of their escapes and lines out of their breaks.
+//! `text` takes strings out of their escapes and lines out of their breaks,
+//! `canonical` makes one text of all spellings of a value.
 //!
 //! # Why not a parser
 //! The agent needs the bytes of a record and three of its members; the table
 //! needs some forty members as spans. A tree would be built to be thrown away.
 
+mod canonical;
 mod members;
 mod scan;
 mod text;
 
 use std::fmt;
 
+pub use canonical::canonical;
 pub use members::{Elements, Member, Members, elements, members};
 pub use scan::{extent, skip_blank, value_end};
 pub use text::{compact_line_breaks, key_is, plain_key, string_contents, unescape};

@@ -142,6 +142,43 @@ impl Journal {
         Ok(Some(Delivered { record: number, committed_at: record.at, batches }))
     }
 
+    /// Looks at single lines of one record: `look` gets a line's row, the number
+    /// of its stream and the line without its line feed, in the order of `rows`,
+    /// which ascend. Only frames that hold a wanted row are inflated.
+    ///
+    /// # Errors
+    /// As [`Journal::read_next`], and if the record or a row is not there.
+    pub async fn look_at<T: Send + 'static>(
+        &self,
+        number: u64,
+        rows: Vec<u64>,
+        look: impl Fn(u64, u64, &[u8]) -> T + Send + 'static,
+    ) -> Result<Vec<T>, JournalError> {
+        let damaged = |path: &str, what: &str| JournalError::SegmentDamaged {
+            number,
+            path: path.to_owned(),
+            what: what.to_owned(),
+        };
+        let record = self.ledger.read(number).await.map_err(JournalError::Ledger)?;
+        let body: Body = match record {
+            Some(record) => record.body().map_err(JournalError::Ledger)?,
+            None => return Err(damaged("", "its record is missing")),
+        };
+        let Some(segment) = &body.segment else { return Err(damaged("", "it brought no lines")) };
+        let path = segment.path.clone();
+        let mut lines = self.segment_lines(number, segment).await?;
+        let work = move || {
+            let mut found = Vec::with_capacity(rows.len());
+            for row in rows {
+                let line = lines.line(row)?;
+                let stream = stream_of(&body, row).ok_or("it has no such row")?;
+                found.push(look(row, stream, line));
+            }
+            Ok::<_, String>(found)
+        };
+        self.blocking.run(work).await.map_err(|what| damaged(&path, &what))
+    }
+
     async fn next_record(&self, state: &State) -> Result<Option<Record>, JournalError> {
         self.ledger.next(&state.ledger_head()).await.map_err(JournalError::Ledger)
     }
@@ -191,6 +228,16 @@ fn origin(state: &State, stream: u64) -> Option<Arc<Origin>> {
         spool: stream.spool,
         speaks_for: stream.certificate.speaks_for,
     }))
+}
+
+/// The stream whose batch holds this row of a record.
+fn stream_of(body: &Body, row: u64) -> Option<u64> {
+    let mut end = 0;
+    let batch = body.batches.iter().find(|batch| {
+        end += batch.lines();
+        row < end
+    });
+    batch.map(|batch| batch.stream)
 }
 
 fn slice(

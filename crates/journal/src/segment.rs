@@ -5,7 +5,7 @@
 //! the frame that its agent made. Smaller ones share frames, since a frame of
 //! one event costs several times what the event costs among others.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use integrity::{Hash, sha256};
 
 /// A batch that inflates to this much keeps its own frame.
@@ -123,13 +123,24 @@ pub struct Lines {
     segment: Bytes,
     frames: std::vec::IntoIter<(u64, u64, u64)>,
     frame: Bytes,
+    /// The row of the frame's first line, its lines, and where each of them ends.
+    first_row: u64,
+    frame_lines: u64,
+    ends: Vec<usize>,
 }
 
 impl Lines {
     /// A walk over a segment that has these frames.
     #[must_use]
     pub fn new(segment: Bytes, frames: Vec<(u64, u64, u64)>) -> Self {
-        Self { segment, frames: frames.into_iter(), frame: Bytes::new() }
+        Self {
+            segment,
+            frames: frames.into_iter(),
+            frame: Bytes::new(),
+            first_row: 0,
+            frame_lines: 0,
+            ends: Vec::new(),
+        }
     }
 
     /// The next `count` lines, each ended by a line feed.
@@ -154,6 +165,37 @@ impl Lines {
                 return Ok(taken.into());
             }
         }
+    }
+
+    /// The line of a row, without its line feed; rows must ascend, and walks
+    /// that take and walks that look do not mix.
+    ///
+    /// # Errors
+    /// As [`Lines::take`].
+    pub(crate) fn line(&mut self, row: u64) -> Result<&[u8], String> {
+        while self.first_row + self.frame_lines <= row {
+            self.first_row += self.frame_lines;
+            self.frame_lines = 0;
+            self.ends.clear();
+            let Some((bytes, _, lines)) = self.frames.as_slice().first().copied() else {
+                return Err(format!("it ends before row {row}"));
+            };
+            self.frame_lines = lines;
+            if self.first_row + lines <= row {
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.segment.len());
+                self.segment.advance(bytes);
+                self.frames.next();
+            } else {
+                self.inflate_next()?;
+                let ends = self.frame.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+                self.ends.extend(ends.map(|(at, _)| at));
+            }
+        }
+        let index = usize::try_from(row - self.first_row).unwrap_or(usize::MAX);
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before));
+        let start = start.map_or(0, |end| end + 1);
+        let line = self.ends.get(index).and_then(|end| self.frame.get(start..*end));
+        line.ok_or_else(|| format!("row {row} was passed already"))
     }
 
     fn inflate_next(&mut self) -> Result<bool, String> {
@@ -214,6 +256,11 @@ mod tests {
         assert_eq!(read, ["a\n", "b\nc\n", "d\ne\n", "f\n", "g\n"]);
         assert!(lines.take(1).is_err(), "nothing follows");
 
+        let mut single = Lines::new(packed.bytes.clone(), packed.frames.clone());
+        for (row, line) in [(0, "a"), (2, "c"), (5, "f"), (6, "g")] {
+            assert_eq!(single.line(row).expect("a row"), line.as_bytes());
+        }
+        assert!(single.line(7).is_err(), "there is no such row");
         let mut whole = Lines::new(packed.bytes, packed.frames);
         assert_eq!(whole.take(7).expect("lines"), "a\nb\nc\nd\ne\nf\ng\n");
     }

@@ -29,6 +29,43 @@ pub fn unescape(raw: &[u8]) -> Result<Cow<'_, str>, SyntaxError> {
     Ok(Cow::Owned(out))
 }
 
+/// Appends the text that stands between a string's quotes as `raw`, with as few
+/// escapes as JSON allows: quotes, backslashes and control characters, and what
+/// is half a surrogate pair, in lower case.
+pub(super) fn unescape_lossless(raw: &[u8], out: &mut Vec<u8>) -> Result<(), SyntaxError> {
+    let mut at = 0;
+    while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
+        let plain = rest.iter().position(|byte| *byte == b'\\').unwrap_or(rest.len());
+        let (plain, escape) = rest.split_at(plain);
+        out.extend_from_slice(plain);
+        at += plain.len();
+        if escape.is_empty() {
+            break;
+        }
+        match escaped(escape) {
+            Ok((character @ ('"' | '\\'), length)) => {
+                out.push(b'\\');
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                at += length;
+            }
+            Ok((character, length)) if u32::from(character) < 0x20 => {
+                out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
+                at += length;
+            }
+            Ok((character, length)) => {
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                at += length;
+            }
+            Err(Fault::Surrogate) => {
+                out.extend_from_slice(&escape.get(..6).unwrap_or(escape).to_ascii_lowercase());
+                at += 6;
+            }
+            Err(what) => return Err(SyntaxError::new(at, what)),
+        }
+    }
+    Ok(())
+}
+
 /// The character that the escape at the start of `bytes` means, and the
 /// escape's length.
 fn escaped(bytes: &[u8]) -> Result<(char, usize), Fault> {
