@@ -5,7 +5,7 @@
 
 Finds the records in the files by itself, reads the Parquet with DuckDB, and
 compares: count, every eventID, the partition of every row, each record rebuilt
-from its row; what is in quarantine against the files' bytes; the journal's
+from its row, which events came again; what is in quarantine against the files' bytes; the journal's
 hashes, line by line; and the sums that a summary (`orgtrail demo --json`) or
 `orgtrail status -o json` tells.
 Prints one JSON object; exits with 1 if anything differs.
@@ -20,6 +20,7 @@ from collections import Counter
 
 import duckdb
 
+import duplicates
 import journal
 import quarantine
 import rows
@@ -43,6 +44,7 @@ class Check:
         self.store = arguments.store.removeprefix("file://")
         self.problems = Counter()
         self.found = {}
+        self.duplicates = []
 
     def complain(self, problem):
         self.problems[problem] += 1
@@ -58,11 +60,13 @@ class Check:
         self.found |= {
             "journaled": sum(not line.is_continuation() for line in lines.values()),
             "rows": len(table),
+            "duplicates": len(self.duplicates),
             "quarantined": sum(not aside.is_continuation() for aside in asides),
             "reasons": dict(Counter(a.reason for a in asides if not a.is_continuation())),
         }
-        if self.found["journaled"] != self.found["rows"] + self.found["quarantined"]:
-            self.complain("journaled is not rows + quarantined")
+        parts = ["rows", "quarantined", "duplicates"]
+        if self.found["journaled"] != sum(self.found[part] for part in parts):
+            self.complain("journaled is not rows + quarantined + duplicates")
         if self.arguments.summary:
             self.compare_summary()
         if self.arguments.status:
@@ -109,42 +113,56 @@ class Check:
         return table
 
     def compare_rows(self, table, lines, asides):
-        """Each line of the journal is one row or one line of quarantine, and the row is right."""
+        """Each line of the journal is one row, a line of quarantine or a duplicate, and
+        every row is right."""
         places = Places()
-        seen = Counter((aside.record, aside.row) for aside in asides)
-        table.sort(key=lambda row: (row["orgtrail_record"], row["orgtrail_row"]))
+        events = duplicates.Events()
+        set_aside = Counter((aside.record, aside.row) for aside in asides)
+        held = {}
         for row in table:
             at = row["orgtrail_record"], row["orgtrail_row"]
-            seen[at] += 1
-            line = lines.get(at)
-            if line is None:
+            if at in held or at in set_aside:
+                self.complain(f"line {at} is more than once in table and quarantine")
+            if at not in lines:
                 self.complain(f"a row names line {at}, which the journal does not have")
-                continue
-            stream = line.stream
-            if row["orgtrail_agent"] != f"{stream.account}/{stream.agent}":
-                self.complain(f"row {at} is of {row['orgtrail_agent']}, its line is not")
-            try:
-                record = decode(line.text.decode())
-                rebuilt = rows.rebuild(row)
-            except (NoJson, ValueError) as error:
-                self.complain(f"row {at}: {error}")
-                continue
-            row["canonical"] = canonical(rebuilt)
-            if row["canonical"] != canonical(record):
-                self.complain(f"row {at} is not its line: {differs(rebuilt, record)}")
-            place = places.place(
-                record, stream.account, stream.is_organization(), line.committed_at
-            )
-            if place != (row["account"], row["region"], row["date"]):
-                found = row["account"], row["region"], row["date"]
-                self.complain(f"row {at} is in {found}, it belongs into {place}")
-            if not stream.is_organization() and row["account"] != stream.speaks_for:
-                self.complain(f"row {at} is of an account that its agent does not speak for")
-        for at in lines.keys() - seen.keys():
-            self.complain(f"line {at} is in neither the table nor quarantine")
-        for at, count in seen.items():
+            held[at] = row
+        for at, count in set_aside.items():
             if count > 1 or at not in lines:
-                self.complain(f"line {at} is {count} times in table and quarantine")
+                self.complain(f"line {at} is {count} times in quarantine")
+        for at in sorted(lines.keys() - set_aside.keys()):
+            self.compare_line(lines[at], held.get(at), places, events)
+        for problem in events.problems():
+            self.complain(problem)
+        self.duplicates = events.duplicates
+
+    def compare_line(self, line, row, places, events):
+        """A line that is not set aside is a row, or a duplicate of an earlier one."""
+        at, stream = (line.record, line.row), line.stream
+        try:
+            record = decode(line.text.decode())
+        except (NoJson, ValueError) as error:
+            self.complain(f"line {at} is no JSON and not in quarantine: {error}")
+            return
+        place = places.place(record, stream.account, stream.is_organization(), line.committed_at)
+        text = canonical(record)
+        events.see(at, place, record.last("eventID"), text, row)
+        if row is None:
+            return
+        if row["orgtrail_agent"] != f"{stream.account}/{stream.agent}":
+            self.complain(f"row {at} is of {row['orgtrail_agent']}, its line is not")
+        try:
+            rebuilt = rows.rebuild(row)
+        except (NoJson, ValueError) as error:
+            self.complain(f"row {at}: {error}")
+            return
+        row["canonical"] = canonical(rebuilt)
+        if row["canonical"] != text:
+            self.complain(f"row {at} is not its line: {differs(rebuilt, record)}")
+        if place != (row["account"], row["region"], row["date"]):
+            found = row["account"], row["region"], row["date"]
+            self.complain(f"row {at} is in {found}, it belongs into {place}")
+        if not stream.is_organization() and row["account"] != stream.speaks_for:
+            self.complain(f"row {at} is of an account that its agent does not speak for")
 
     def compare_files(self, files, table, asides):
         """The records of the files are the rows, beside what had no right to be one."""
@@ -157,6 +175,9 @@ class Check:
         for row in table:
             held[row.get("canonical")] += 1
             held_ids[row["eventid"]] += 1
+        for event_id, text in self.duplicates:
+            held[text] += 1
+            held_ids[event_id] += 1
         for aside in asides:
             if aside.reason in ("foreign_account", "account_not_covered"):
                 record = aside.held_record()
@@ -206,7 +227,7 @@ class Check:
         parts = ["rows", "quarantined", "duplicates", "unselected"]
         if told["journaled"] != sum(told.get(part, 0) for part in parts):
             self.complain("the summary does not close")
-        for key in ("journaled", "rows", "quarantined", "accounts", "regions"):
+        for key in ("journaled", "rows", "quarantined", "duplicates", "accounts", "regions"):
             if told[key] != self.found.get(key, 0):
                 self.complain(f"the summary tells {key} {told[key]}, it is {self.found.get(key)}")
 
@@ -221,6 +242,7 @@ class Check:
             ("journal", "segment_bytes"): self.found["segment_bytes"],
             ("table", "rows"): self.found["rows"],
             ("table", "quarantined"): self.found["quarantined"],
+            ("table", "duplicates"): self.found["duplicates"],
             ("table", "reasons"): self.found["reasons"],
         }
         for (part, name), value in wanted.items():

@@ -22,6 +22,8 @@ pub struct Coverage {
     pub files_total: u64,
     /// Rows that came from the journal's tail.
     pub tail_rows: u64,
+    /// Units in the tail whose event another row holds.
+    pub tail_duplicates: u64,
     /// Units in the tail that are no events; a pass will put them in quarantine.
     pub tail_rejected: u64,
     /// Bytes of lines in the tail.

@@ -17,7 +17,7 @@ use datafusion::sql::parser::{DFParser, Statement};
 use journal::Journal;
 use store::Store;
 use table::schema::fresh_schema;
-use table::{Seams, TRAIL_DEFAULT, TableSnapshot};
+use table::{Seams, TRAIL_DEFAULT, TableError, TableSnapshot};
 use url::Url;
 
 use crate::answer::{Answer, explain};
@@ -142,8 +142,8 @@ impl Engine {
         .await
     }
 
-    /// Plans and begins a question. Settling may remove a fresh file between the
-    /// view and the reading; then another view is taken.
+    /// Plans and begins a question. Settling and compaction may remove a file
+    /// between the view and the reading; then another view is taken.
     async fn answer(
         &self,
         question: impl AsyncFn(&SessionContext) -> Result<DataFrame, DataFusionError>,
@@ -153,8 +153,12 @@ impl Engine {
             views += 1;
             let view = Arc::new(self.view().await?);
             match self.begin(&view, &question).await {
-                Err(QueryError::Missing { path }) if views < VIEWS_MAX && view.is_fresh(&path) => {
-                    tracing::debug!(%path, "settled meanwhile, asking again");
+                Err(QueryError::Missing { path }) if views < VIEWS_MAX => {
+                    tracing::debug!(%path, "settled or compacted meanwhile, asking again");
+                }
+                // Keys of events, which a pass has merged and a sweep removed.
+                Err(QueryError::Table(TableError::Missing { path })) if views < VIEWS_MAX => {
+                    tracing::debug!(%path, "replaced meanwhile, asking again");
                 }
                 answer => return answer,
             }

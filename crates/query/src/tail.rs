@@ -1,7 +1,8 @@
 //! The journal's tail: the records after the table's position, as rows.
 //!
 //! Rows are made by the table's own rules, starting from the regions that the
-//! table has seen, so a row looks here as it will look after the next pass. The
+//! table has seen, so a row looks here as it will look after the next pass; an
+//! event that is a row already is left out, as that pass will do. The
 //! tail is bounded: past its limit the answer ends at the record it reached.
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use identity::SpeaksFor;
 use jiff::Timestamp;
 use journal::{Delivered, Journal};
 use seam::Blocking;
+use table::TableSnapshot;
 use table::partition::{Partition, Regions};
 use table::row::{BATCH_ROWS_MAX, RowBuilder, RowSource};
 use table::schema::fresh_schema;
@@ -27,6 +29,8 @@ pub(crate) struct Tail {
     /// Its rows, with account, region and date.
     pub(crate) batches: Vec<RecordBatch>,
     pub(crate) rows: u64,
+    /// Units whose event another row holds.
+    pub(crate) duplicates: u64,
     /// Units that are no events.
     pub(crate) rejected: u64,
     /// Bytes of lines.
@@ -40,17 +44,17 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Reads the records after `position` until there is none, or their lines
-    /// have come to `limit_bytes`.
+    /// Reads the records after the table's position until there is none, or
+    /// their lines have come to `limit_bytes`.
     pub(crate) async fn read(
         journal: &Journal,
-        position: u64,
-        regions: Regions,
+        table: &TableSnapshot,
         limit_bytes: u64,
         blocking: Blocking,
     ) -> Result<Self, QueryError> {
+        let position = table.position();
         let mut state = journal.fold_to(position).await.map_err(QueryError::Journal)?;
-        let mut rows = Rows::new(regions);
+        let mut rows = Rows::new(table.regions().clone());
         let mut truncated = false;
         loop {
             if rows.bytes >= limit_bytes {
@@ -72,6 +76,10 @@ impl Tail {
                 .map_err(|error| QueryError::Engine(Box::new(error.into())))?;
         }
         rows.finish_batch().map_err(|error| QueryError::Engine(Box::new(error.into())))?;
+        let (batches, duplicates) = table
+            .without_duplicates(journal, &state, blocking, std::mem::take(&mut rows.batches))
+            .await
+            .map_err(QueryError::Table)?;
         let sources = state.agents.iter().flat_map(|(key, agent)| {
             agent.progress.sources.iter().map(|(source, progress)| SourceCoverage {
                 account: key.account,
@@ -83,8 +91,9 @@ impl Tail {
         });
         Ok(Self {
             sources: sources.collect(),
-            batches: rows.batches,
-            rows: rows.rows,
+            batches,
+            rows: rows.rows - duplicates,
+            duplicates,
             rejected: rows.rejected,
             bytes: rows.bytes,
             record: state.head,

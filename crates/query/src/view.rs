@@ -76,9 +76,8 @@ impl View {
     /// The journal's tail; read when it is first asked for.
     pub(crate) async fn tail(&self) -> Result<&Tail, QueryError> {
         let read = self.tail.get_or_try_init(|| async {
-            let (position, regions) = (self.snapshot.position(), self.snapshot.regions().clone());
             let tail =
-                Tail::read(&self.journal, position, regions, self.tail_limit_bytes, self.blocking)
+                Tail::read(&self.journal, &self.snapshot, self.tail_limit_bytes, self.blocking)
                     .await?;
             let reservation =
                 MemoryConsumer::new("journal tail").register(&self.runtime.memory_pool);
@@ -160,11 +159,6 @@ impl View {
         None
     }
 
-    /// Whether a path is one of a file that settling may retire.
-    pub(crate) fn is_fresh(&self, path: &str) -> bool {
-        self.snapshot.state().fresh.iter().any(|fresh| fresh.file.path == path)
-    }
-
     /// What the answer covers so far.
     pub(crate) fn coverage(&self) -> Coverage {
         let planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner).len();
@@ -182,6 +176,7 @@ impl View {
             coverage.committed_at = tail.committed_at;
             coverage.truncated = tail.truncated;
             coverage.tail_rows = tail.rows;
+            coverage.tail_duplicates = tail.duplicates;
             coverage.tail_rejected = tail.rejected;
             coverage.tail_bytes = tail.bytes;
             coverage.sources.clone_from(&tail.sources);

@@ -2,7 +2,11 @@
 //! Parquet by account, region and date.
 //!
 //! `cargo bench -p table --bench passes -- 1000000` prints one table: CPU of the
-//! whole process, and the most memory that each part held.
+//! whole process, and the most memory that each part held. A second table shows
+//! what it costs that one event is one row, at so many distinct events a day in
+//! one partition: passes by the rules without that (row format 1) beside passes
+//! by today's, in turns, for large passes and for small ones; and how fast
+//! duplicates are told when every event comes again.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
@@ -15,29 +19,26 @@ use journal::{BatchEntry, BatchLines, Body, Certificate, Committed, Journal, Ope
 use sample::{Organization, Shape};
 use seam::{Blocking, Clock, Entropy};
 use store::Store;
-use table::{Config, Seams, SettleReason, TRAIL_DEFAULT, Table};
+use table::{Config, Limits, Seams, SettleReason, TRAIL_DEFAULT, Table};
 use tokio_util::sync::CancellationToken;
 
 /// A batch as agents make them.
 const BATCH_EVENTS: usize = 2_000;
-/// Batches that share a segment.
-const SEGMENT_BATCHES: usize = 8;
+/// Turns of each way that are compared.
+const ROUNDS: u32 = 5;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let events = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(200_000);
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::open(&format!("file://{}", dir.path().display())).await.expect("a store");
-    let seams =
-        Seams { clock: Clock::system(), entropy: Entropy::system(), blocking: Blocking::Inline };
-    let Seams { clock, entropy, blocking } = seams.clone();
-    let journal = Journal::new(store.clone(), clock, entropy, blocking);
+    let (journal, store, seams) = journal_in(dir.path()).await;
     println!(
-        "{:<12}{:>10}{:>10}{:>10}{:>10}{:>12}",
+        "{:<34}{:>10}{:>10}{:>10}{:>10}{:>12}",
         "", "seconds", "CPU s", "us/event", "MiB held", ""
     );
     let mut meter = Meter::start();
-    fill(&journal, events).await;
+    let shape = Shape { accounts: 50, regions: 8, days: 3 };
+    fill(&journal, &mut State::new(), events, shape, 16_000).await;
     meter.print("journal", events, "");
     let mut table =
         Table::open(store, journal, TRAIL_DEFAULT, seams, Config::default()).await.expect("open");
@@ -50,12 +51,70 @@ async fn main() {
     let totals = table.state().totals.clone();
     let files = format!("{} files, {} B/event", totals.files, totals.bytes / events);
     meter.print("settling", events, &files);
+    meter.compact(&mut table, events).await;
     assert_eq!(totals.counts.rows, events);
+    if std::env::args().any(|word| word == "once") {
+        once(events).await;
+    }
+}
+
+/// What "one event, one row" costs.
+async fn once(events: u64) {
+    let shape = Shape { accounts: 1, regions: 1, days: 1 };
+    println!("\n{:<34}{:>10}{:>10}{:>10}", "one partition", "seconds", "CPU s", "us/event");
+    let mut cpu = std::collections::BTreeMap::<_, Vec<f64>>::new();
+    for round in 0..ROUNDS {
+        for (name, segment_events, pass_bytes) in
+            [("passes of 64 MiB", 16_000, 64 << 20), ("passes of 1,000 events", 1_000, 1)]
+        {
+            for turn in 0..2 {
+                let row_format = 1 + (round + turn) % 2;
+                let dir = tempfile::tempdir().expect("a directory");
+                let limits = Limits { row_format, pass_bytes, ..Limits::default() };
+                let config = Config { limits, ..Config::default() };
+                let (journal, store, seams) = journal_in(dir.path()).await;
+                let mut state = State::new();
+                fill(&journal, &mut state, events, shape, segment_events).await;
+                let mut table = Table::open(store, journal.clone(), TRAIL_DEFAULT, seams, config)
+                    .await
+                    .expect("open");
+                let mut meter = Meter::start();
+                let stop = CancellationToken::new();
+                while table.pass(&stop).await.expect("pass").is_some() {}
+                let name = format!("{name}, row format {row_format}");
+                cpu.entry(name.clone()).or_default().push(meter.print(&name, events, ""));
+                if row_format == 2 && segment_events == 16_000 && round == 0 {
+                    fill(&journal, &mut state, events, shape, segment_events).await;
+                    meter = Meter::start();
+                    while table.pass(&stop).await.expect("pass").is_some() {}
+                    meter.print("every event again", events, "");
+                    assert_eq!(table.state().totals.counts.duplicates, events);
+                }
+            }
+        }
+    }
+    for (name, mut seconds) in cpu {
+        seconds.sort_by(f64::total_cmp);
+        println!("{name:<34}{:>20.2} CPU s, median", seconds[seconds.len() / 2]);
+    }
+}
+
+async fn journal_in(dir: &std::path::Path) -> (Journal, Store, Seams) {
+    let store = Store::open(&format!("file://{}", dir.display())).await.expect("a store");
+    let seams =
+        Seams { clock: Clock::system(), entropy: Entropy::system(), blocking: Blocking::Inline };
+    let Seams { clock, entropy, blocking } = seams.clone();
+    (Journal::new(store.clone(), clock, entropy, blocking), store, seams)
 }
 
 /// A journal of so many events of one organization's agent.
-async fn fill(journal: &Journal, events: u64) {
-    let mut state = State::new();
+async fn fill(
+    journal: &Journal,
+    state: &mut State,
+    events: u64,
+    shape: Shape,
+    segment_events: usize,
+) {
     let open = Open {
         account: "111122223333".parse().expect("an account"),
         agent: "central".parse().expect("a name"),
@@ -69,19 +128,20 @@ async fn fill(journal: &Journal, events: u64) {
         signing_key: None,
         signature: None,
     };
-    commit(journal, &mut state, &Body { open: Some(open), ..Body::default() }).await;
-    let shape = Shape { accounts: 50, regions: 8, days: 3 };
+    let mut sequence = state.streams.get(&1).map_or(0, |stream| stream.watermark);
+    if state.head == 0 {
+        commit(journal, state, &Body { open: Some(open), ..Body::default() }).await;
+    }
     let organization = Organization::with_shape(1, shape);
     let end = "2026-11-20T12:00:00Z".parse().expect("a time");
-    let mut sequence = 0;
     let mut source = organization.events(events, end).map(|event| event.record).peekable();
     while source.peek().is_some() {
         let mut batches = Vec::new();
         let mut entries = Vec::new();
-        for _ in 0..SEGMENT_BATCHES {
+        for _ in 0..segment_events.div_ceil(BATCH_EVENTS) {
             let mut lines = Vec::new();
             let mut count = 0;
-            for record in source.by_ref().take(BATCH_EVENTS) {
+            for record in source.by_ref().take(BATCH_EVENTS.min(segment_events)) {
                 lines.extend_from_slice(&record);
                 lines.push(b'\n');
                 count += 1;
@@ -100,7 +160,7 @@ async fn fill(journal: &Journal, events: u64) {
         let packed = pack(batches.iter().map(|(batch, lines)| (batch, *lines))).expect("pack");
         let segment = journal.put_segment(&packed).await.expect("put");
         let body = Body { segment: Some(segment), batches: entries, ..Body::default() };
-        commit(journal, &mut state, &body).await;
+        commit(journal, state, &body).await;
     }
 }
 
@@ -120,15 +180,29 @@ impl Meter {
         Self { wall: Instant::now(), cpu: cpu_seconds() }
     }
 
-    fn print(&mut self, name: &str, events: u64, rest: &str) {
+    async fn compact(&mut self, table: &mut Table, events: u64) {
+        let report = table.compact(u64::MAX, &CancellationToken::new()).await.expect("compact");
+        let totals = table.state().totals.clone();
+        let files = format!(
+            "{} rows of {} files; {} files, {} B/event",
+            report.rows,
+            report.inputs,
+            totals.files,
+            totals.bytes / events
+        );
+        self.print("compaction", report.rows.max(1), &files);
+    }
+
+    fn print(&mut self, name: &str, events: u64, rest: &str) -> f64 {
         let cpu = cpu_seconds() - self.cpu;
         let wall = self.wall.elapsed().as_secs_f64();
         let per_event = cpu * 1e6 / events as f64;
         let held = peak_mib();
-        println!("{name:<12}{wall:>10.2}{cpu:>10.2}{per_event:>10.2}{held:>10}  {rest}");
+        println!("{name:<34}{wall:>10.2}{cpu:>10.2}{per_event:>10.2}{held:>10}  {rest}");
         // Begins a new peak; where that is not allowed, peaks only grow.
         let _reset = std::fs::write("/proc/self/clear_refs", "5");
         *self = Self::start();
+        cpu
     }
 }
 

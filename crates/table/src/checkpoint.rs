@@ -98,7 +98,7 @@ pub(crate) async fn prepare(
     let number = state.head + 1;
     let mut dates = BTreeMap::new();
     for (date, files) in &state.dates {
-        if files.recent.is_empty() {
+        if files.recent.is_empty() && files.replaced.is_empty() {
             continue;
         }
         let all = date_files(store, files).await?;
@@ -122,7 +122,8 @@ pub(crate) async fn prepare(
     Ok(Checkpoint { state: ObjectRef { path: path.to_string(), sha256: hash }, dates })
 }
 
-/// All files of one date: those in its manifest, then the recent ones.
+/// All files of one date: those in its manifest that were not replaced, then the
+/// recent ones.
 pub(crate) async fn date_files(
     store: &Store,
     files: &DateFiles,
@@ -131,6 +132,7 @@ pub(crate) async fn date_files(
         None => Vec::new(),
         Some(manifest) => listed(store, &manifest.object).await?,
     };
+    all.retain(|file| !files.replaced.contains(&file.path));
     all.extend(files.recent.iter().cloned());
     Ok(all)
 }

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::schema::ROW_FORMAT_VERSION;
+
 /// The section `[table]` of the server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -10,6 +12,9 @@ pub struct Config {
     pub pass_age_secs: u32,
     /// Fresh rows are settled when the oldest has waited this many seconds.
     pub settle_age_secs: u32,
+    /// Files that compaction has replaced stay for this many seconds, for whoever
+    /// is reading them.
+    pub keep_replaced_secs: u32,
     /// Bounds; other ones are for tests.
     #[serde(skip)]
     pub limits: Limits,
@@ -17,7 +22,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { pass_age_secs: 60, settle_age_secs: 3600, limits: Limits::default() }
+        Self {
+            pass_age_secs: 60,
+            settle_age_secs: 3_600,
+            keep_replaced_secs: 600,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -33,7 +43,9 @@ pub struct Limits {
     /// of together at most so many bytes, unless one alone has more. It bounds
     /// the largest file that settling holds in memory.
     pub settle_bytes_max: u64,
-    /// Settling puts at most so many rows in one file.
+    /// One compaction merges files of together at most so many bytes.
+    pub compact_bytes_max: u64,
+    /// Settling and compaction put at most so many rows in one file.
     pub file_rows_max: u64,
     /// Settling is worth it when its files would have so many rows on average.
     pub settle_rows_per_file: u64,
@@ -43,6 +55,9 @@ pub struct Limits {
     pub checkpoint_files: usize,
     /// Journal records without events that are read again rather than committed.
     pub empty_records_max: u64,
+    /// The version of the rules by which new passes make rows; older ones are for
+    /// tests of what earlier releases began.
+    pub row_format: u32,
 }
 
 impl Default for Limits {
@@ -52,11 +67,13 @@ impl Default for Limits {
             partition_rows_min: 5_000,
             settle_files_max: 32,
             settle_bytes_max: 256 << 20,
+            compact_bytes_max: 64 << 20,
             file_rows_max: 262_144,
             settle_rows_per_file: 1_000,
             checkpoint_records: 1_024,
             checkpoint_files: 8_192,
             empty_records_max: 1_024,
+            row_format: ROW_FORMAT_VERSION,
         }
     }
 }

@@ -114,7 +114,7 @@ pub(crate) fn encode_pass(
 }
 
 /// A row: which batch, and where in it.
-type RowAt = (usize, usize);
+pub(crate) type RowAt = (usize, usize);
 
 /// Where the rows of each partition lie, in the order of a file.
 struct Sorted<'a> {
@@ -130,6 +130,9 @@ impl<'a> Sorted<'a> {
         for (index, (batch, places)) in gathered.batches.iter().enumerate() {
             keys.push(order.keys(batch)?);
             for (row, place) in places.iter().enumerate() {
+                if gathered.duplicates.contains(&(index, row)) {
+                    continue;
+                }
                 if let Some(rows) = rows_of.get_mut(*place as usize) {
                     rows.push((index, row));
                 }
@@ -140,7 +143,9 @@ impl<'a> Sorted<'a> {
         for (partition, mut rows) in gathered.partitions.iter().zip(rows_of) {
             // Equal keys stay in the journal's order, so that every run sorts alike.
             rows.sort_by(|a, b| key(a).cmp(&key(b)));
-            by_partition.insert(partition, rows);
+            if !rows.is_empty() {
+                by_partition.insert(partition, rows);
+            }
         }
         let batches = gathered.batches.iter().map(|(batch, _)| batch).collect();
         Ok(Self { batches, by_partition })

@@ -4,7 +4,7 @@
 //! journal. What comes out depends on the journal, on the folded table state
 //! and on nothing else, so another process gathers the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
 use arrow::array::RecordBatch;
@@ -13,7 +13,10 @@ use identity::SpeaksFor;
 use jiff::Timestamp;
 use journal::{Delivered, DeliveredBatch};
 
+use crate::duplicates::{Found, KeyedRow, add_keyed, by_batch, mark};
 use crate::error::TableError;
+use crate::files::RowAt;
+use crate::keys::NewKeys;
 use crate::log::Counts;
 use crate::partition::{Partition, Regions};
 use crate::quarantine::Quarantine;
@@ -33,6 +36,10 @@ pub(crate) struct Gathered {
     pub(crate) quarantine: Quarantine,
     /// The regions that accounts have shown, these rows included.
     pub(crate) regions: Regions,
+    /// The rows that have an eventID.
+    pub(crate) keyed: Vec<KeyedRow>,
+    /// The rows whose event another row holds, once that is known.
+    pub(crate) duplicates: BTreeSet<RowAt>,
     rows: u64,
     journaled: u64,
     /// Bytes of lines taken.
@@ -52,6 +59,8 @@ impl Gathered {
             places: BTreeMap::new(),
             quarantine: Quarantine::new(),
             regions,
+            keyed: Vec::new(),
+            duplicates: BTreeSet::new(),
             rows: 0,
             journaled: 0,
             line_bytes: 0,
@@ -104,7 +113,7 @@ impl Gathered {
                 self.pending.push(place);
                 self.rows += 1;
                 if self.builder.len() >= BATCH_ROWS_MAX {
-                    self.finish_batch();
+                    self.finish_batch()?;
                 }
             }
             Err(rejected) => self
@@ -125,24 +134,48 @@ impl Gathered {
         place
     }
 
-    fn finish_batch(&mut self) {
-        if !self.pending.is_empty() {
-            self.batches.push((self.builder.finish(), std::mem::take(&mut self.pending)));
+    fn finish_batch(&mut self) -> Result<(), TableError> {
+        if self.pending.is_empty() {
+            return Ok(());
         }
+        let (batch, places) = (self.builder.finish(), std::mem::take(&mut self.pending));
+        let mut start = 0;
+        let runs = places.chunk_by(|one, next| one == next).filter_map(|run| {
+            let range = start..start + run.len();
+            start = range.end;
+            Some((self.partitions.get(*run.first()? as usize)?, range))
+        });
+        add_keyed(self.batches.len(), &batch, runs, &mut self.keyed)
+            .map_err(|error| TableError::Encode(error.to_string()))?;
+        self.batches.push((batch, places));
+        Ok(())
     }
 
     /// Ends the last batch of rows.
-    pub(crate) fn finish(&mut self) {
-        self.finish_batch();
+    pub(crate) fn finish(&mut self) -> Result<(), TableError> {
+        self.finish_batch()
+    }
+
+    /// Takes in what was found about the rows.
+    pub(crate) fn judge(&mut self, found: Found) -> Result<NewKeys, TableError> {
+        let Found { duplicates, reused, new_keys } = found;
+        for (index, rows) in by_batch(&reused) {
+            if let Some((batch, _)) = self.batches.get_mut(index) {
+                *batch =
+                    mark(batch, &rows).map_err(|error| TableError::Encode(error.to_string()))?;
+            }
+        }
+        self.duplicates = duplicates;
+        Ok(new_keys)
     }
 
     /// What became of every unit.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
             journaled: self.journaled,
-            rows: self.rows,
+            rows: self.rows - self.duplicates.len() as u64,
             quarantined: self.quarantine.units(),
-            duplicates: 0,
+            duplicates: self.duplicates.len() as u64,
             unselected: 0,
         }
     }

@@ -4,6 +4,7 @@
 //! trail/<name>/table/log/<record, 20 digits>.json
 //! trail/<name>/table/state/<record, 20 digits>-<16 hex>.json
 //! trail/<name>/table/manifest/date=<date>/<record, 20 digits>-<16 hex>.json
+//! trail/<name>/table/keys/<intent, 20 digits>.keys
 //! trail/<name>/events/account=<12 digits>/region=<region>/date=<date>/<intent, 20 digits>-<part, 5 digits>.parquet
 //! trail/<name>/fresh/<intent, 20 digits>-<part, 5 digits>.parquet
 //! trail/<name>/quarantine/date=<date>/<intent, 20 digits>.ndjson.zst
@@ -68,13 +69,27 @@ impl Layout {
         Path::from(format!("{root}/table/manifest/date={date}/{number:020}-{}.json", short(hash)))
     }
 
-    /// Data file `part` of an intent in a partition.
-    pub(crate) fn partition_file(&self, partition: &Partition, intent: u64, part: u32) -> Path {
+    /// The event keys that the pass of an intent adds.
+    pub(crate) fn keys(&self, intent: u64) -> Path {
+        Path::from(format!("{}/table/keys/{intent:020}.keys", self.root))
+    }
+
+    /// Where the data files of a partition are.
+    pub(crate) fn partition(&self, partition: &Partition) -> Path {
         let Partition { account, region, date } = partition;
         let root = &self.root;
-        Path::from(format!(
-            "{root}/events/account={account}/region={region}/date={date}/{intent:020}-{part:05}.parquet"
-        ))
+        Path::from(format!("{root}/events/account={account}/region={region}/date={date}"))
+    }
+
+    /// Data file `part` of an intent in a partition.
+    pub(crate) fn partition_file(&self, partition: &Partition, intent: u64, part: u32) -> Path {
+        let folder = self.partition(partition);
+        Path::from(format!("{folder}/{intent:020}-{part:05}.parquet"))
+    }
+
+    /// The intent in a data file's name.
+    pub(crate) fn intent_of(path: &Path) -> Option<u64> {
+        path.filename()?.strip_suffix(".parquet")?.split_once('-')?.0.parse().ok()
     }
 
     /// Data file `part` of an intent, of rows of any partition.

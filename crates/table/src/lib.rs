@@ -18,7 +18,8 @@
 //! - rows become files and come back: [`encode`], [`decode`]
 //! - `gather` (journal to rows), `order` (how rows are sorted), `files` (sort,
 //!   encode, put), `quarantine` (what is no event)
-//! - `pass`; `settle` with `merge`
+//! - `duplicates` (one event, one row) with `keys` (which events were seen)
+//! - `pass`; `settle` and `compact` with `merge`
 //! - `log` (what a record says), `state` (fold), `checkpoint` (the folded state
 //!   as objects), [`Table`] (one process's hold on it), [`TableSnapshot`] (what
 //!   a reader sees), `layout` (the only place that forms paths below `trail/`)
@@ -27,7 +28,10 @@
 //! Nothing but Parquet of an open or committed intent ends in `.parquet` below
 //! `events/` and `fresh/`. Rows below `events/` are settled: there each row is
 //! once, and none that will not be committed, though a pass or a settling may
-//! be seen in part. Fresh rows lie below `fresh/` only; while settling is under
+//! be seen in part; but while compaction replaces a partition's files, and for
+//! `keep_replaced_secs` after, the old files and the new ones lie there side by
+//! side. Who needs to be exact takes the files that a snapshot names (`orgtrail
+//! files`). Fresh rows lie below `fresh/` only; while settling is under
 //! way, and until its inputs are swept, the same rows may be seen there and
 //! below `events/`, so plain readers take one of the two. A [`TableSnapshot`]
 //! takes both, and is exact.
@@ -43,10 +47,13 @@ pub mod row;
 pub mod schema;
 
 mod checkpoint;
+mod compact;
 mod config;
+mod duplicates;
 mod error;
 mod files;
 mod gather;
+mod keys;
 mod layout;
 mod log;
 mod merge;
@@ -58,12 +65,13 @@ mod snapshot;
 mod state;
 mod table;
 
+pub use compact::CompactReport;
 pub use config::{Config, Limits};
 pub use error::TableError;
 pub use layout::TRAIL_DEFAULT;
 pub use log::{Counts, DataFile, QuarantineFile, SettleReason};
 pub use pass::PassReport;
 pub use settle::SettleReport;
-pub use snapshot::{Filter, TableSnapshot};
+pub use snapshot::{BACKLOG_DATES, Backlog, Filter, TableSnapshot};
 pub use state::{FreshFile, Open, TableState, Totals};
 pub use table::{Seams, Table};

@@ -12,18 +12,28 @@
 //!             "min_eventtime":"…","max_eventtime":"…"}],
 //!   "fresh_partitions":14,"regions":{"111122223333":["eu-west-1"]},
 //!   "quarantine":{"path":"trail/default/quarantine/….ndjson.zst","bytes":310,"sha256":"…","lines":1,
-//!                 "reasons":{"not_an_event":1}}}}
+//!                 "reasons":{"not_an_event":1}},
+//!   "keys":{"path":"trail/default/table/keys/….keys","bytes":14400,"sha256":"…",
+//!           "dates":{"2026-11-20":{"from":0,"entries":899,"replaces":1}}}}}
 //!
 //! {"settle_intent":{"inputs":["trail/default/fresh/….parquet"],"row_format":1,
 //!                   "file_rows_max":262144,"reason":"age"}}
 //!
 //! {"settle_commit":{"intent":9,"rows":899,"files":[…]}}
 //!
+//! {"compact_intent":{"inputs":[["trail/default/events/…/….parquet","…"]],"row_format":2,
+//!                    "file_rows_max":262144}}
+//!
+//! {"compact_commit":{"intent":11,"rows":899,"files":[…],"replaced":[…]}}
+//!
 //! {"checkpoint":{"state":{"path":"trail/default/table/state/….json","sha256":"…"},
 //!                "dates":{"2026-11-20":{"path":"…","sha256":"…","files":40,"rows":36000,"bytes":5100000}}}}
 //!
 //! {"sweep":{"objects":["trail/default/fresh/….parquet"]}}
 //! ```
+//!
+//! `keys` came with row format 2: the event keys that the pass adds to those of
+//! each date, and how many of the date's newest runs these take the place of.
 //!
 //! An intent pins everything its rows depend on. While it is open, only its own
 //! commit may follow it, so two are never open. A sweep names objects that no
@@ -51,6 +61,10 @@ pub(crate) enum Body {
     SettleIntent(SettleIntent),
     /// It has ended.
     SettleCommit(SettleCommit),
+    /// Compaction begins.
+    CompactIntent(CompactIntent),
+    /// It has ended.
+    CompactCommit(CompactCommit),
     /// The folded state lies in the store from here on.
     Checkpoint(Checkpoint),
     /// Objects that are about to be deleted.
@@ -92,6 +106,33 @@ pub(crate) struct PassCommit {
     /// What it could not read as events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) quarantine: Option<QuarantineFile>,
+    /// The keys of its events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keys: Option<KeysAdded>,
+}
+
+/// One object of event keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeysAdded {
+    /// Its path in the store.
+    pub(crate) path: String,
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// SHA-256 of the whole object.
+    pub(crate) sha256: Hash,
+    /// Where in it each date's run lies.
+    pub(crate) dates: BTreeMap<Date, RunAdded>,
+}
+
+/// One date's new run of event keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunAdded {
+    /// Entries before it in its object.
+    pub(crate) from: u64,
+    /// Its own.
+    pub(crate) entries: u64,
+    /// How many of the date's newest runs it takes the place of.
+    pub(crate) replaces: usize,
 }
 
 /// What became of the units of a range of the journal.
@@ -214,6 +255,31 @@ pub(crate) struct SettleCommit {
     pub(crate) files: Vec<DataFile>,
 }
 
+/// What compaction will do, whoever does it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CompactIntent {
+    /// The files to merge, by partition.
+    pub(crate) inputs: Vec<Vec<String>>,
+    /// The version of the rules that made the rows.
+    pub(crate) row_format: u32,
+    /// A partition's rows beyond so many go to another file.
+    pub(crate) file_rows_max: u64,
+}
+
+/// What compaction has done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CompactCommit {
+    /// The record that began it.
+    pub(crate) intent: u64,
+    /// Rows in the old files and in the new ones.
+    pub(crate) rows: u64,
+    /// The files it wrote.
+    pub(crate) files: Vec<DataFile>,
+    /// The files that these take the place of.
+    pub(crate) replaced: Vec<DataFile>,
+}
+
 /// Where the folded state lies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
@@ -264,6 +330,10 @@ struct Members {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settle_commit: Option<SettleCommit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    compact_intent: Option<CompactIntent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compact_commit: Option<CompactCommit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     checkpoint: Option<Checkpoint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sweep: Option<Sweep>,
@@ -277,6 +347,8 @@ impl From<Body> for Members {
             Body::PassCommit(commit) => members.pass_commit = Some(commit),
             Body::SettleIntent(intent) => members.settle_intent = Some(intent),
             Body::SettleCommit(commit) => members.settle_commit = Some(commit),
+            Body::CompactIntent(intent) => members.compact_intent = Some(intent),
+            Body::CompactCommit(commit) => members.compact_commit = Some(commit),
             Body::Checkpoint(checkpoint) => members.checkpoint = Some(checkpoint),
             Body::Sweep(sweep) => members.sweep = Some(sweep),
         }
@@ -288,13 +360,23 @@ impl TryFrom<Members> for Body {
     type Error = &'static str;
 
     fn try_from(members: Members) -> Result<Self, Self::Error> {
-        let Members { pass_intent, pass_commit, settle_intent, settle_commit, checkpoint, sweep } =
-            members;
+        let Members {
+            pass_intent,
+            pass_commit,
+            settle_intent,
+            settle_commit,
+            compact_intent,
+            compact_commit,
+            checkpoint,
+            sweep,
+        } = members;
         let mut bodies = [
             pass_intent.map(Self::PassIntent),
             pass_commit.map(Self::PassCommit),
             settle_intent.map(Self::SettleIntent),
             settle_commit.map(Self::SettleCommit),
+            compact_intent.map(Self::CompactIntent),
+            compact_commit.map(Self::CompactCommit),
             checkpoint.map(Self::Checkpoint),
             sweep.map(Self::Sweep),
         ]

@@ -1,5 +1,5 @@
-//! Settling's merge: sorted fresh files in, one partition's file after the
-//! other out.
+//! The merge of settling and compaction: sorted files in, one partition's file
+//! after the other out.
 //!
 //! Of each input only the row group being read is in memory, decoded in small
 //! batches; of the output, one file. The merge itself does no I/O: it says
@@ -23,6 +23,7 @@ use crate::encode::{FileWriter, Kind};
 use crate::error::TableError;
 use crate::files::{NewFile, encode_failed};
 use crate::layout::Layout;
+use crate::log::DataFile;
 use crate::order::{RowOrder, without_partitions};
 use crate::partition::Partition;
 use crate::schema::schema;
@@ -63,6 +64,8 @@ type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ParquetError>> + Send
 
 struct Input {
     path: Path,
+    /// Whose rows they are; none if they say so themselves.
+    partition: Option<Arc<Partition>>,
     footer: Footer,
     groups: VecDeque<(usize, Range<u64>)>,
     batches: Option<Batches>,
@@ -89,15 +92,15 @@ struct Output {
 }
 
 impl Merge {
-    /// A merge of these files, which are sorted as fresh files are.
+    /// A merge of these files, sorted as fresh ones are, or of one partition.
     pub(crate) fn new(
         layout: Layout,
         intent: u64,
         file_rows_max: u64,
-        inputs: Vec<(Path, Footer)>,
+        inputs: Vec<(DataFile, Footer)>,
     ) -> Result<Self, TableError> {
         let inputs: Vec<Input> =
-            inputs.into_iter().map(|(path, footer)| Input::new(path, footer)).collect();
+            inputs.into_iter().map(|(file, footer)| Input::new(&file, footer)).collect();
         Ok(Self {
             layout,
             intent,
@@ -223,9 +226,10 @@ impl Merge {
 }
 
 impl Input {
-    fn new(path: Path, footer: Footer) -> Self {
+    fn new(file: &DataFile, footer: Footer) -> Self {
         Self {
-            path,
+            path: Path::from(file.path.as_str()),
+            partition: file.partition.clone().map(Arc::new),
             groups: footer.row_groups().into_iter().enumerate().collect(),
             footer,
             batches: None,
@@ -252,11 +256,21 @@ impl Input {
     fn next_batch(&mut self, input: usize, order: &RowOrder) -> Result<Option<Head>, TableError> {
         while let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
             let batch = batch.map_err(|error| self.damaged(&error))?;
-            let (batch, runs) = without_partitions(&batch).map_err(|error| self.damaged(&error))?;
+            let batch = match &self.partition {
+                Some(partition) => {
+                    self.runs = [(Arc::clone(partition), 0..batch.num_rows())].into();
+                    batch
+                }
+                None => {
+                    let (batch, runs) =
+                        without_partitions(&batch).map_err(|error| self.damaged(&error))?;
+                    let runs = runs.into_iter();
+                    self.runs = runs.map(|(partition, rows)| (Arc::new(partition), rows)).collect();
+                    batch
+                }
+            };
             let keys = order.keys(&batch).map_err(|error| self.damaged(&error))?;
             self.keys = Some(Arc::new(keys));
-            self.runs =
-                runs.into_iter().map(|(partition, rows)| (Arc::new(partition), rows)).collect();
             self.batch = batch;
             if let Some(head) = self.next_run(input) {
                 return Ok(Some(head));

@@ -83,6 +83,11 @@ pub(crate) fn place(
     Ok((Partition { account, region, date }, anomalies))
 }
 
+/// The account that a record is of, as [`place`] tells it.
+pub(crate) fn account_of(claims: &Claims<'_>, source: &RowSource<'_>) -> AccountId {
+    account(claims, source, &mut Anomalies::default())
+}
+
 fn account(claims: &Claims<'_>, source: &RowSource<'_>, anomalies: &mut Anomalies) -> AccountId {
     let is_organization_agent = source.speaks_for.is_none();
     let (claim, departure) = match &claims.recipient {
@@ -128,7 +133,8 @@ fn date(eventtime: Option<i64>, source: &RowSource<'_>, anomalies: &mut Anomalie
     }
 }
 
-fn date_of(days: i64) -> Option<Date> {
+/// The day that is so many days after 1970-01-01, if there is such a date.
+pub(crate) fn date_of(days: i64) -> Option<Date> {
     let (year, month, day) = time::date_from_days(days);
     Date::new(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?).ok()
 }

@@ -3,28 +3,37 @@
 //! 1. Gather: read the journal from the table's position, one record at a time.
 //! 2. Check that every unit is accounted for. Nothing has been written so far.
 //! 3. Append the intent. It pins the range and the rules.
-//! 4. Sort, encode, put the files under the names that follow from the intent.
-//! 5. Append the commit.
+//! 4. Leave out events that are rows already (`duplicates`).
+//! 5. Sort, encode, put the files under the names that follow from the intent.
+//! 6. Append the commit.
 //!
 //! A pass that stops anywhere after 3 is finished by whoever finds its intent,
 //! from 1 on, with what the intent pins. A pass reads the journal and writes
 //! below `trail/`; ingest does not know of it.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::tz::TimeZone;
 use journal::State as JournalState;
 use object_store::path::Path;
 use tokio_util::sync::CancellationToken;
 
+use crate::duplicates::Search;
 use crate::error::TableError;
 use crate::files::{PUTS_IN_FLIGHT, PassFiles, encode_pass, put, put_file};
 use crate::gather::Gathered;
-use crate::log::{Body, Counts, DataFile, PassCommit, PassIntent, QuarantineFile};
+use crate::keys::{KeyFile, NewKeys, read_run, runs_to_merge};
+use crate::log::{Body, Counts, DataFile, KeysAdded, PassCommit, PassIntent, QuarantineFile};
 use crate::partition::Partition;
 use crate::quarantine::Quarantined;
-use crate::schema::ROW_FORMAT_VERSION;
+use crate::schema::{ROW_FORMAT_VERSION, ROW_FORMAT_VERSION_MIN};
 use crate::state::Work;
 use crate::table::{Table, Won};
+
+/// The row format since which one event is one row.
+const KEYS_SINCE: u32 = 2;
 
 /// The one version of the one trail's definition, until a catalog has others.
 const TRAIL_VERSION: u64 = 1;
@@ -73,13 +82,10 @@ impl Table {
             if !self.may_finish(open.number) {
                 return Ok(None);
             }
-            tracing::info!(intent = open.number, "finishing a table intent that was left open");
-            match open.work {
-                Work::Pass(intent) => return self.finish_pass(open.number, intent).await.map(Some),
-                Work::Settle(intent) => {
-                    self.finish_settling(open.number, intent).await?;
-                }
+            if let Work::Pass(intent) = open.work {
+                return self.finish_pass(open.number, intent).await.map(Some);
             }
+            self.finish_open().await?;
         }
         self.tidy().await?;
         let Some(range) = self.gather(None, stop).await? else { return Ok(None) };
@@ -87,7 +93,7 @@ impl Table {
             from: self.state.position + 1,
             to: range.reader.head,
             trail_version: TRAIL_VERSION,
-            row_format: ROW_FORMAT_VERSION,
+            row_format: self.config.limits.row_format,
             partition_rows_min: self.config.limits.partition_rows_min,
         };
         match self.append(&Body::PassIntent(intent.clone())).await? {
@@ -148,7 +154,7 @@ impl Table {
             self.reader = Some(reader);
             return Ok(None);
         }
-        rows.finish();
+        rows.finish()?;
         let counts = rows.counts();
         let journaled = reader.totals.journaled - journaled_before;
         if !counts.close() || counts.journaled != journaled {
@@ -165,7 +171,13 @@ impl Table {
         intent: PassIntent,
         range: Range,
     ) -> Result<PassReport, TableError> {
-        let Range { rows, reader, more } = range;
+        let Range { mut rows, reader, more } = range;
+        let keys = if intent.row_format >= KEYS_SINCE {
+            let new = self.leave_out_duplicates(&mut rows, &reader).await?;
+            self.put_keys(number, new).await?
+        } else {
+            None
+        };
         let counts = rows.counts();
         let regions = rows.regions.since(&self.state.regions);
         let date = rows.committed_at.to_zoned(TimeZone::UTC).date();
@@ -204,6 +216,7 @@ impl Table {
             bytes: files.iter().map(|file| file.bytes).sum(),
             more,
         };
+        let settled = files.iter().filter_map(|file| file.partition.clone()).collect();
         let fresh = files.iter().find(|file| file.is_fresh()).map(|file| file.path.clone());
         let commit = PassCommit {
             intent: number,
@@ -213,10 +226,70 @@ impl Table {
             fresh_partitions: fresh_partitions.len() as u64,
             regions,
             quarantine,
+            keys,
         };
         let won = self.append(&Body::PassCommit(commit)).await?;
         self.end_pass(won, reader, made, fresh, fresh_partitions).await?;
+        if let Err(error) = self.remove_strays(settled).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not look for files that no commit names"
+            );
+        }
         Ok(report)
+    }
+
+    /// Finds the events that are rows already. Gives the keys of the others.
+    async fn leave_out_duplicates(
+        &mut self,
+        rows: &mut Gathered,
+        reader: &JournalState,
+    ) -> Result<NewKeys, TableError> {
+        let batches = rows.batches.iter().map(|(batch, _)| batch.clone()).collect();
+        let mut search = Search {
+            store: &self.store,
+            journal: &self.journal,
+            streams: reader,
+            keys: &self.state.keys,
+            cache: &mut self.key_cache,
+            blocking: self.seams.blocking,
+        };
+        let found = search.find(std::mem::take(&mut rows.keyed), batches).await?;
+        rows.judge(found)
+    }
+
+    /// Puts the keys that a pass adds, merged with earlier runs.
+    async fn put_keys(&self, number: u64, new: NewKeys) -> Result<Option<KeysAdded>, TableError> {
+        if new.is_empty() {
+            return Ok(None);
+        }
+        let mut file = KeyFile::new();
+        let mut dates = BTreeMap::new();
+        let mut merged_so_far = 0;
+        for (date, entries) in new {
+            let runs = self.state.keys.get(&date).map_or(&[][..], Vec::as_slice);
+            let (replaces, merged) = runs_to_merge(runs, entries.len() as u64, merged_so_far);
+            merged_so_far += merged;
+            let mut old = Vec::with_capacity(replaces);
+            for run in runs.iter().rev().take(replaces) {
+                old.push(read_run(&self.store, run).await?);
+            }
+            let work = move || {
+                let added = file.add(&old, &entries, replaces);
+                (file, added)
+            };
+            let (back, added) = self.seams.blocking.run(work).await;
+            file = back;
+            dates.insert(date, added);
+        }
+        let path = self.layout.keys(number);
+        let (sha256, bytes) = (integrity::sha256(&file.bytes), Bytes::from(file.bytes));
+        let (there, _) = put(&self.store, &path, bytes.clone()).await?;
+        if there != bytes {
+            let what = "it holds other keys than its intent makes".to_owned();
+            return Err(TableError::Damaged { path: path.to_string(), what });
+        }
+        Ok(Some(KeysAdded { path: path.to_string(), bytes: bytes.len() as u64, sha256, dates }))
     }
 
     /// After the commit, whoever made it.
@@ -277,5 +350,9 @@ impl Table {
 /// Refuses to finish an intent by other rules than it pins.
 pub(crate) fn check_row_format(number: u64, wanted: u32) -> Result<(), TableError> {
     let known = ROW_FORMAT_VERSION;
-    if wanted == known { Ok(()) } else { Err(TableError::RowFormat { number, wanted, known }) }
+    if (ROW_FORMAT_VERSION_MIN..=known).contains(&wanted) {
+        Ok(())
+    } else {
+        Err(TableError::RowFormat { number, wanted, known })
+    }
 }

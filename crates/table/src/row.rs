@@ -18,4 +18,5 @@ mod record;
 pub use builder::{BATCH_ROWS_MAX, RowBuilder};
 pub use context::RowSource;
 pub use rebuild::RecordJson;
+pub(crate) use record::identify;
 pub use record::{QuarantineReason, Rejected};

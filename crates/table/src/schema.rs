@@ -16,8 +16,14 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
-/// Version of the rules by which a record becomes a row.
-pub const ROW_FORMAT_VERSION: u32 = 1;
+/// Version of the rules by which records become rows.
+///
+/// 1. Every record is a row.
+/// 2. One event is one row; the table keeps the keys of events.
+pub const ROW_FORMAT_VERSION: u32 = 2;
+
+/// The oldest version by whose rules an open intent can still be finished.
+pub(crate) const ROW_FORMAT_VERSION_MIN: u32 = 1;
 
 /// One member of a JSON object that has a column of its own.
 #[derive(Debug)]
@@ -114,6 +120,7 @@ pub(crate) struct MemberOf(usize);
 
 impl MemberOf {
     pub(crate) const EVENT_VERSION: Self = Self::named("eventVersion");
+    pub(crate) const EVENT_ID: Self = Self::named("eventID");
     pub(crate) const USER_IDENTITY: Self = Self::named("userIdentity");
     pub(crate) const EVENT_TIME: Self = Self::named("eventTime");
     pub(crate) const EVENT_SOURCE: Self = Self::named("eventSource");

@@ -10,7 +10,6 @@
 
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use object_store::path::Path;
 
 use crate::error::TableError;
 use crate::files::{NewFile, PUTS_IN_FLIGHT, put_file, read_footer, read_range};
@@ -18,7 +17,6 @@ use crate::log::{Body, DataFile, SettleCommit, SettleIntent, SettleReason};
 use crate::merge::{Merge, Step};
 use crate::pass::check_row_format;
 use crate::schema::ROW_FORMAT_VERSION;
-use crate::state::Work;
 use crate::table::{Table, Won};
 
 /// Footers that are being read at once.
@@ -58,18 +56,8 @@ impl Table {
     pub async fn settle(&mut self, reason: SettleReason) -> Result<SettleReport, TableError> {
         let mut report = SettleReport::default();
         self.refresh().await?;
-        if let Some(open) = self.state.open.clone() {
-            if !self.may_finish(open.number) {
-                return Ok(report);
-            }
-            match open.work {
-                Work::Pass(intent) => {
-                    self.finish_pass(open.number, intent).await?;
-                }
-                Work::Settle(intent) => {
-                    report.add(&self.finish_settling(open.number, intent).await?);
-                }
-            }
+        if !self.finish_open().await? {
+            return Ok(report);
         }
         self.tidy().await?;
         self.sweep().await?;
@@ -123,7 +111,7 @@ impl Table {
             .filter(|fresh| intent.inputs.contains(&fresh.file.path))
             .map(|fresh| fresh.file.clone())
             .collect();
-        let files = match self.merge(number, &intent, &inputs).await {
+        let files = match self.merge(number, intent.file_rows_max, &inputs).await {
             Ok(files) => files,
             Err(error) => return self.unless_finished(number, error).await,
         };
@@ -146,7 +134,7 @@ impl Table {
 
     /// An input may be gone because another process finished this intent and
     /// swept it: then there is nothing left to do.
-    async fn unless_finished(
+    pub(crate) async fn unless_finished(
         &mut self,
         number: u64,
         error: TableError,
@@ -160,11 +148,11 @@ impl Table {
         Err(error)
     }
 
-    /// Writes the files of a settle intent, one partition after the other.
-    async fn merge(
+    /// Writes the files of an intent, one partition after the other.
+    pub(crate) async fn merge(
         &self,
         number: u64,
-        intent: &SettleIntent,
+        file_rows_max: u64,
         inputs: &[DataFile],
     ) -> Result<Vec<DataFile>, TableError> {
         let store = &self.store;
@@ -176,12 +164,12 @@ impl Table {
                     let what = format!("it holds {} rows, not {}", footer.rows(), file.rows);
                     return Err(TableError::Damaged { path: file.path.clone(), what });
                 }
-                Ok((Path::from(file.path.as_str()), footer))
+                Ok((file, footer))
             })
             .buffered(FOOTERS_IN_FLIGHT)
             .try_collect()
             .await?;
-        let mut merge = Merge::new(self.layout.clone(), number, intent.file_rows_max, footers)?;
+        let mut merge = Merge::new(self.layout.clone(), number, file_rows_max, footers)?;
         let mut waiting = Vec::with_capacity(PUTS_IN_FLIGHT);
         let mut files = Vec::new();
         while let Some((file, rest)) = self.next_file(merge).await? {

@@ -6,23 +6,35 @@
 //! that will not be committed, nor one row twice.
 //!
 //! # When a file is missing
-//! Settling retires fresh files and deletes them later. A reader that took long
-//! may find one gone ([`TableError::Missing`], or the store's own "not found"):
-//! it loads a new snapshot and begins again. Settled files stay.
+//! Settling retires fresh files, compaction replaces settled ones, and both are
+//! deleted later. A reader that took long may find one gone
+//! ([`TableError::Missing`], or the store's own "not found"): it loads a new
+//! snapshot and begins again.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use event::{AccountId, Region};
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use journal::{Journal, State as JournalState};
 use ledger::Ledger;
+use seam::Blocking;
 use store::Store;
 
 use crate::checkpoint;
+use crate::compact::worth_merging;
+use crate::config::Limits;
+use crate::duplicates::{Search, add_keyed};
 use crate::error::TableError;
+use crate::keys::KeyCache;
 use crate::layout::Layout;
 use crate::log::DataFile;
+use crate::order::without_partitions;
 use crate::partition::Regions;
 use crate::state::{TableState, Totals};
 
@@ -31,6 +43,20 @@ use crate::state::{TableState, Totals};
 pub struct TableSnapshot {
     store: Store,
     state: TableState,
+}
+
+/// Days that [`TableSnapshot::backlog`] looks at.
+pub const BACKLOG_DATES: usize = 31;
+
+/// What waits for compaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Partitions with files worth merging.
+    pub partitions: u64,
+    /// Those files.
+    pub files: u64,
+    /// Their rows.
+    pub rows: u64,
 }
 
 /// Which partitions a reader wants; the default wants all.
@@ -100,6 +126,62 @@ impl TableSnapshot {
     /// The days that have settled files.
     pub fn dates(&self) -> impl Iterator<Item = Date> + '_ {
         self.state.dates.keys().copied()
+    }
+
+    /// What compaction would merge now, on the newest [`BACKLOG_DATES`] days.
+    ///
+    /// # Errors
+    /// If the lists of files cannot be read.
+    pub async fn backlog(&self, now: Timestamp) -> Result<Backlog, TableError> {
+        let today = now.to_zoned(TimeZone::UTC).date();
+        let limits = Limits::default();
+        let mut backlog = Backlog::default();
+        for (date, files) in self.state.dates.iter().rev().take(BACKLOG_DATES) {
+            let files = checkpoint::date_files(&self.store, files).await?;
+            for group in worth_merging(files, *date < today, &limits) {
+                backlog.partitions += 1;
+                backlog.files += group.len() as u64;
+                backlog.rows += group.iter().map(|file| file.rows).sum::<u64>();
+            }
+        }
+        Ok(backlog)
+    }
+
+    /// Leaves out of the rows of the journal's tail those whose event another row
+    /// holds, there or in the table, and marks reused eventIDs: what the next
+    /// pass will do. Gives also how many were left out.
+    ///
+    /// `rows` have a fresh file's columns and the order of the journal; `streams`
+    /// is the journal folded to their end.
+    ///
+    /// # Errors
+    /// If the keys that the log names, or the journal, cannot be read.
+    pub async fn without_duplicates(
+        &self,
+        journal: &Journal,
+        streams: &JournalState,
+        blocking: Blocking,
+        rows: Vec<RecordBatch>,
+    ) -> Result<(Vec<RecordBatch>, u64), TableError> {
+        let failed = |error: ArrowError| TableError::Encode(error.to_string());
+        let mut keyed = Vec::new();
+        for (index, batch) in rows.iter().enumerate() {
+            let (_, runs) = without_partitions(batch).map_err(failed)?;
+            let runs = runs.iter().map(|(partition, rows)| (partition, rows.clone()));
+            add_keyed(index, batch, runs, &mut keyed).map_err(failed)?;
+        }
+        let mut cache = KeyCache::default();
+        let mut search = Search {
+            store: &self.store,
+            journal,
+            streams,
+            keys: &self.state.keys,
+            cache: &mut cache,
+            blocking,
+        };
+        let found = search.find(keyed, rows.clone()).await?;
+        let left_out = found.duplicates.len() as u64;
+        blocking.run(move || found.apply(rows)).await.map(|rows| (rows, left_out)).map_err(failed)
     }
 
     /// The files that may hold wanted rows: settled ones by date, newest day

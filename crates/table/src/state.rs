@@ -17,9 +17,10 @@ use jiff::civil::Date;
 use ledger::Head;
 use serde::{Deserialize, Serialize};
 
+use crate::layout::{Layout, Place};
 use crate::log::{
-    Body, Checkpoint, Counts, DataFile, Manifest, PassCommit, PassIntent, SettleCommit,
-    SettleIntent, Sweep,
+    Body, Checkpoint, CompactCommit, CompactIntent, Counts, DataFile, KeysAdded, Manifest,
+    PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent, Sweep,
 };
 use crate::partition::Regions;
 
@@ -52,6 +53,24 @@ pub struct TableState {
     pub(crate) checkpoint: u64,
     /// Its state object, and the one before.
     pub(crate) states: Vec<String>,
+    /// The keys of the events that are rows, by date; runs from old to new.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) keys: BTreeMap<Date, Vec<KeyRun>>,
+    /// Settled files that others took the place of, and when, by its writer's
+    /// clock: not in the table any more, and not to be deleted at once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) replaced: BTreeMap<String, Timestamp>,
+}
+
+/// A sorted run of event keys in an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyRun {
+    /// The object.
+    pub(crate) path: String,
+    /// Entries before the run.
+    pub(crate) from: u64,
+    /// Its own.
+    pub(crate) entries: u64,
 }
 
 /// Sums over all passes, and of the files that are there.
@@ -69,6 +88,14 @@ pub struct Totals {
     pub passes: u64,
     /// Settlings committed.
     pub settlings: u64,
+    /// Compactions committed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub compactions: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it in like this")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// An intent without its commit.
@@ -89,6 +116,8 @@ pub(crate) enum Work {
     Pass(PassIntent),
     /// Settling.
     Settle(SettleIntent),
+    /// Compaction.
+    Compact(CompactIntent),
 }
 
 /// A file whose rows wait to be settled.
@@ -109,6 +138,9 @@ pub(crate) struct DateFiles {
     pub(crate) manifest: Option<Manifest>,
     /// Those committed since.
     pub(crate) recent: Vec<DataFile>,
+    /// Those of the manifest that others have taken the place of since.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) replaced: BTreeSet<String>,
 }
 
 impl Default for TableState {
@@ -139,6 +171,8 @@ impl TableState {
             sweep: 0,
             checkpoint: 0,
             states: Vec::new(),
+            keys: BTreeMap::new(),
+            replaced: BTreeMap::new(),
         }
     }
 
@@ -165,9 +199,22 @@ impl TableState {
         (bytes, hash)
     }
 
-    /// Files committed since the last checkpoint.
+    /// Files committed or replaced since the last checkpoint.
     pub(crate) fn recent_files(&self) -> usize {
-        self.dates.values().map(|date| date.recent.len()).sum()
+        self.dates.values().map(|date| date.recent.len() + date.replaced.len()).sum()
+    }
+
+    /// Whether a settled file was replaced and may still be read, or is about to
+    /// be deleted.
+    pub(crate) fn is_replaced(&self, path: &str) -> bool {
+        self.replaced.contains_key(path) || self.swept.contains(path)
+    }
+
+    /// Objects that nothing names any more and that nobody need read: a sweep may
+    /// name them. Replaced files stay until `kept_since`.
+    pub(crate) fn sweepable(&self, kept_since: Timestamp) -> impl Iterator<Item = &String> {
+        let old = self.replaced.iter().filter(move |(_, at)| **at <= kept_since);
+        self.retired.iter().chain(old.map(|(path, _)| path))
     }
 
     /// Whether the log still needs this object.
@@ -186,6 +233,8 @@ impl TableState {
             Body::PassCommit(commit) => self.commit_pass(at, commit)?,
             Body::SettleIntent(intent) => self.begin_settling(head.number, at, intent)?,
             Body::SettleCommit(commit) => self.commit_settling(commit)?,
+            Body::CompactIntent(intent) => self.begin_compaction(head.number, at, intent)?,
+            Body::CompactCommit(commit) => self.commit_compaction(at, commit)?,
             Body::Checkpoint(checkpoint) => self.fold_checkpoint(head.number, checkpoint)?,
             Body::Sweep(sweep) => self.fold_sweep(head.number, sweep)?,
         }
@@ -231,10 +280,33 @@ impl TableState {
         for (reason, units) in commit.quarantine.into_iter().flat_map(|file| file.reasons) {
             *self.totals.reasons.entry(reason).or_default() += units;
         }
+        if let Some(keys) = &commit.keys {
+            self.add_keys(keys)?;
+        }
         self.totals.counts.add(&commit.counts);
         self.totals.passes += 1;
         self.regions.absorb(&commit.regions);
         self.position = commit.to;
+        Ok(())
+    }
+
+    fn add_keys(&mut self, added: &KeysAdded) -> Result<(), String> {
+        let mut replaced = BTreeSet::new();
+        for (date, run) in &added.dates {
+            let runs = self.keys.entry(*date).or_default();
+            let Some(kept) = runs.len().checked_sub(run.replaces) else {
+                return Err(format!("it replaces {} runs of keys of {date}", run.replaces));
+            };
+            replaced.extend(runs.drain(kept..).map(|run| run.path));
+            let RunAdded { from, entries, replaces: _ } = *run;
+            runs.push(KeyRun { path: added.path.clone(), from, entries });
+        }
+        if !replaced.is_empty() {
+            for run in self.keys.values().flatten() {
+                replaced.remove(&run.path);
+            }
+            self.retired.extend(replaced);
+        }
         Ok(())
     }
 
@@ -287,6 +359,84 @@ impl TableState {
         Ok(())
     }
 
+    fn begin_compaction(
+        &mut self,
+        number: u64,
+        at: Timestamp,
+        intent: CompactIntent,
+    ) -> Result<(), String> {
+        self.check_nothing_open()?;
+        let mut paths = BTreeSet::new();
+        for group in &intent.inputs {
+            let partition = |path: &String| match Layout::place(path) {
+                Some(Place::Partition(partition)) => Some(partition),
+                Some(Place::Fresh) | None => None,
+            };
+            let whose = group.first().and_then(partition);
+            if whose.is_none() || !group.iter().all(|path| partition(path) == whose) {
+                return Err("it merges files of several partitions".into());
+            }
+            paths.extend(group);
+        }
+        let inputs: usize = intent.inputs.iter().map(Vec::len).sum();
+        if inputs == 0 || paths.len() != inputs {
+            return Err("it merges no files, or one twice".into());
+        }
+        if let Some(path) = paths.into_iter().find(|path| self.is_replaced(path)) {
+            return Err(format!("it merges {path}, which was replaced"));
+        }
+        self.open = Some(Open { number, at, work: Work::Compact(intent) });
+        Ok(())
+    }
+
+    fn commit_compaction(&mut self, at: Timestamp, commit: CompactCommit) -> Result<(), String> {
+        let Some(Open { work: Work::Compact(intent), number, .. }) = self.open.take() else {
+            return Err("it commits a compaction that is not open".into());
+        };
+        if commit.intent != number {
+            return Err(format!("it commits intent {}, {number} is open", commit.intent));
+        }
+        let pinned = intent.inputs.iter().flatten();
+        if !pinned.eq(commit.replaced.iter().map(|file| &file.path)) {
+            return Err("it replaces other files than its intent pins".into());
+        }
+        let rows = |files: &[DataFile]| {
+            files.iter().fold(BTreeMap::new(), |mut rows, file| {
+                *rows.entry(file.partition.clone()).or_insert(0) += file.rows;
+                rows
+            })
+        };
+        if rows(&commit.files) != rows(&commit.replaced)
+            || rows(&commit.files).values().sum::<u64>() != commit.rows
+        {
+            return Err("its files have not the rows of those that they replace".into());
+        }
+        for file in commit.replaced {
+            let date = file.partition.as_ref().and_then(|one| self.dates.get_mut(&one.date));
+            let Some(date) = date else {
+                return Err(format!("it replaces {}, whose date has no files", file.path));
+            };
+            let before = date.recent.len();
+            date.recent.retain(|recent| recent.path != file.path);
+            if date.recent.len() == before {
+                date.replaced.insert(file.path.clone());
+            }
+            self.totals.files = self.totals.files.saturating_sub(1);
+            self.totals.bytes = self.totals.bytes.saturating_sub(file.bytes);
+            self.replaced.insert(file.path, at);
+        }
+        for file in commit.files {
+            let Some(date) = file.partition.as_ref().map(|partition| partition.date) else {
+                return Err(format!("{} is not settled", file.path));
+            };
+            self.totals.files += 1;
+            self.totals.bytes += file.bytes;
+            self.dates.entry(date).or_default().recent.push(file);
+        }
+        self.totals.compactions += 1;
+        Ok(())
+    }
+
     fn fold_checkpoint(&mut self, number: u64, checkpoint: Checkpoint) -> Result<(), String> {
         self.check_nothing_open()?;
         self.apply_manifests(&checkpoint.dates)?;
@@ -305,14 +455,16 @@ impl TableState {
     ) -> Result<(), String> {
         for (date, files) in &mut self.dates {
             match manifests.get(date) {
-                None if files.recent.is_empty() => {}
+                None if files.recent.is_empty() && files.replaced.is_empty() => {}
                 None => return Err(format!("it forgets files of {date}")),
                 Some(manifest) => {
                     let before = files.manifest.as_ref().map_or(0, |manifest| manifest.files);
-                    if manifest.files != before + files.recent.len() as u64 {
+                    let with_recent = before + files.recent.len() as u64;
+                    if manifest.files + files.replaced.len() as u64 != with_recent {
                         return Err(format!("it lists {} files of {date}", manifest.files));
                     }
                     files.recent.clear();
+                    files.replaced.clear();
                     if let Some(old) = files.manifest.replace(manifest.clone()) {
                         self.retired.insert(old.object.path);
                     }
@@ -339,10 +491,13 @@ impl TableState {
 
     fn fold_sweep(&mut self, number: u64, sweep: Sweep) -> Result<(), String> {
         self.check_nothing_open()?;
-        if !sweep.objects.is_subset(&self.retired) {
+        let is_unused =
+            |path: &String| self.retired.contains(path) || self.replaced.contains_key(path);
+        if !sweep.objects.iter().all(is_unused) {
             return Err("it deletes objects that are in use".into());
         }
         self.retired.retain(|path| !sweep.objects.contains(path));
+        self.replaced.retain(|path, _| !sweep.objects.contains(path));
         self.swept = sweep.objects;
         self.sweep = number;
         Ok(())

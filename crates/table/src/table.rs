@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use journal::Journal;
 use ledger::{Appended, Ledger};
 use object_store::path::Path;
@@ -17,8 +18,10 @@ use store::Store;
 use tokio::time::Instant;
 
 use crate::checkpoint;
+use crate::compact::Examined;
 use crate::config::Config;
 use crate::error::TableError;
+use crate::keys::KeyCache;
 use crate::layout::Layout;
 use crate::log::{Body, Sweep};
 use crate::partition::Partition;
@@ -60,6 +63,10 @@ pub struct Table {
     pub(crate) reader: Option<journal::State>,
     /// The partitions of fresh rows, as far as this process wrote them.
     pub(crate) known: KnownPartitions,
+    /// Parts of the runs of event keys.
+    pub(crate) key_cache: KeyCache,
+    /// Dates that need no compaction as they are.
+    pub(crate) examined: Examined,
     /// An intent of someone else, and since when we leave it to them.
     left_alone: Option<(u64, Instant)>,
     /// The last sweep whose objects this process has deleted.
@@ -131,6 +138,8 @@ impl Table {
             state,
             reader: None,
             known: KnownPartitions::default(),
+            key_cache: KeyCache::default(),
+            examined: Examined::default(),
             left_alone: None,
             deleted_sweep: 0,
         })
@@ -223,14 +232,21 @@ impl Table {
         Ok(())
     }
 
-    /// Deletes what settling and checkpoints have retired: a record names the
-    /// objects first, so that nobody uses them from then on.
+    /// Deletes what nothing names any more and nobody need read: a record names
+    /// the objects first, so that nobody uses them from then on.
     pub(crate) async fn sweep(&mut self) -> Result<(), TableError> {
-        while !self.state.retired.is_empty() && self.state.open.is_none() {
+        let kept = SignedDuration::from_secs(i64::from(self.config.keep_replaced_secs));
+        let now = self.seams.clock.now();
+        let kept_since = now.checked_sub(kept).unwrap_or(Timestamp::MIN);
+        while self.state.open.is_none() {
             if !self.delete_swept().await {
                 return Ok(());
             }
-            let objects = self.state.retired.iter().take(SWEEP_OBJECTS_MAX).cloned().collect();
+            let objects: BTreeSet<String> =
+                self.state.sweepable(kept_since).take(SWEEP_OBJECTS_MAX).cloned().collect();
+            if objects.is_empty() {
+                break;
+            }
             if self.append(&Body::Sweep(Sweep { objects })).await? == Won::Theirs {
                 return Ok(());
             }

@@ -1,12 +1,14 @@
 //! A line is read: a record with its claims to a place, or the reason why not.
 
+use event::AccountId;
 use event::json::{Fault, SyntaxError, key_is, skip_blank, string_contents, unescape};
 use event::record::{SET_ASIDE_MEMBER, classify};
 use event::set_aside::{Reason, SetAside};
 
+use super::RowSource;
 use super::columns::{Whole, time_of};
 use super::object::{Object, Scan};
-use crate::partition::{Claim, Claims};
+use crate::partition::{Claim, Claims, account_of};
 use crate::schema::{IDENTITY_ACCOUNT, MemberOf, RECORD};
 
 /// Why a line is no row.
@@ -90,6 +92,19 @@ impl<'a> Record<'a> {
 
     fn value(&self, member: MemberOf) -> Option<&'a [u8]> {
         self.whole.scan.slot(self.object, member.index()).value(self.whole.record)
+    }
+}
+
+/// The account and the eventID of the record that `line` is; none if it is no
+/// record, or one without an eventID.
+pub(crate) fn identify(line: &[u8], source: &RowSource<'_>) -> Option<(AccountId, String)> {
+    let mut scan = Scan::default();
+    let record = Record::read(line, &mut scan).ok()?;
+    match claim(record.value(MemberOf::EVENT_ID)) {
+        Claim::Text(id) if !id.is_empty() => {
+            Some((account_of(&record.claims(), source), id.into_owned()))
+        }
+        _ => None,
     }
 }
 

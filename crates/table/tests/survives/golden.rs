@@ -63,8 +63,16 @@ async fn the_logs_records_read_as_documented() {
             .find(|key| !envelope.contains(&key.as_str()));
         kinds.entry(kind.expect("a kind").clone()).or_insert(record);
     }
-    let known =
-        ["checkpoint", "pass_commit", "pass_intent", "settle_commit", "settle_intent", "sweep"];
+    let known = [
+        "checkpoint",
+        "compact_commit",
+        "compact_intent",
+        "pass_commit",
+        "pass_intent",
+        "settle_commit",
+        "settle_intent",
+        "sweep",
+    ];
     assert_eq!(kinds.keys().collect::<Vec<_>>(), known);
     for (kind, record) in kinds {
         let file =

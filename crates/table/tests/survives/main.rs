@@ -8,6 +8,8 @@
 mod crash;
 mod faulty;
 mod golden;
+mod old_logs;
+mod once;
 mod race;
 mod random;
 mod world;

@@ -24,7 +24,7 @@ async fn walk(seed: u64) {
     let stop = CancellationToken::new();
     let mut tables = Vec::new();
     for step in 0..STEPS {
-        match random.below(8) {
+        match random.below(9) {
             0..3 => world.deliver(1 + random.below(20)).await,
             3 => world.commit_nothing().await,
             4 if tables.len() < 3 => {
@@ -41,6 +41,12 @@ async fn walk(seed: u64) {
                 let reason =
                     if random.below(2) == 0 { SettleReason::Age } else { SettleReason::Drain };
                 if table.settle(reason).await.is_err() {
+                    tables.swap_remove(index);
+                }
+            }
+            6 if !tables.is_empty() => {
+                let index = usize::try_from(random.below(tables.len() as u64)).expect("small");
+                if tables[index].compact(1, &stop).await.is_err() {
                     tables.swap_remove(index);
                 }
             }

@@ -35,7 +35,10 @@ pub(crate) struct World {
     next_event: u64,
     /// By event id: the partition's folder and the journal record.
     expected: BTreeMap<String, (String, u64)>,
+    /// Every event delivered to the first stream, to be delivered again.
+    delivered: Vec<(u64, String, &'static str, String)>,
     quarantined: u64,
+    copies: u64,
 }
 
 /// Small bounds, so that a few rows meet all of them.
@@ -45,11 +48,13 @@ pub(crate) fn limits() -> Limits {
         partition_rows_min: 8,
         settle_files_max: 3,
         settle_bytes_max: 1 << 20,
+        compact_bytes_max: 1 << 20,
         file_rows_max: 10,
         settle_rows_per_file: 1_000,
         checkpoint_records: 7,
         checkpoint_files: 1_000,
         empty_records_max: 4,
+        ..Limits::default()
     }
 }
 
@@ -107,7 +112,9 @@ impl World {
             streams: [1, 2],
             next_event: 0,
             expected: BTreeMap::new(),
+            delivered: Vec::new(),
             quarantined: 0,
+            copies: 0,
         };
         let account = ACCOUNTS[1].parse().expect("an account");
         world.open("central", SpeaksFor::Organization, 1).await;
@@ -127,6 +134,55 @@ impl World {
             signature: None,
         };
         self.commit(&Body { open: Some(open), ..Body::default() }).await;
+    }
+
+    /// A record of these lines of the organization's agent.
+    pub(crate) async fn deliver_lines(&mut self, lines: Vec<Vec<u8>>) {
+        let own = vec![b"{\"no\":\"event\"}".to_vec(), set_aside_part(2)];
+        self.commit_lines(lines, own).await;
+    }
+
+    /// The journal's last record.
+    pub(crate) fn head(&self) -> u64 {
+        self.state.head
+    }
+
+    /// Lets days pass for whoever commits to the journal.
+    pub(crate) fn pass_days(&mut self, days: i64) {
+        let seams = seams(1);
+        let inner = seams.clock;
+        let clock = Clock::new(move || inner.now() + jiff::SignedDuration::from_hours(24 * days));
+        let store = Store::from_objects(Arc::clone(&self.objects), "memory://world");
+        self.journal = Journal::new(store, clock, Entropy::system(), seams.blocking);
+    }
+
+    /// Deletes every segment that there is.
+    pub(crate) async fn lose_segments(&self) {
+        let prefix = Path::from("journal/segment");
+        let segments: Vec<_> = self.objects.list(Some(&prefix)).try_collect().await.expect("list");
+        for segment in segments {
+            self.objects.delete(&segment.location).await.expect("delete");
+        }
+    }
+
+    /// Where each settled row's line lies in the journal, and its anomalies.
+    pub(crate) async fn places(&self) -> Vec<((u64, u64), String)> {
+        let mut places = Vec::new();
+        for path in self.parquet("events").await {
+            for batch in self.batches(&path).await {
+                let number = |name: &str, row: usize| {
+                    let column = batch.column_by_name(name).expect("a column");
+                    let value = column.as_primitive::<arrow::datatypes::Int64Type>().value(row);
+                    u64::try_from(value).expect("not negative")
+                };
+                let anomalies = batch.column_by_name("anomalies").expect("a column");
+                for row in 0..batch.num_rows() {
+                    let place = (number("orgtrail_record", row), number("orgtrail_row", row));
+                    places.push((place, anomalies.as_string::<i32>().value(row).to_owned()));
+                }
+            }
+        }
+        places
     }
 
     /// A record without events.
@@ -155,7 +211,17 @@ impl World {
             let line = event_line(event, account, region, &date);
             let folder = format!("account={account}/region={region}/date={date}");
             self.expected.insert(event_id(event), (folder, record));
+            self.delivered.push((event, account.to_owned(), region, date));
             central.push(line);
+        }
+        // Copies in another spelling: of an old event, of one of this record, and one twice.
+        for copy in [rows / 3, self.next_event / 2, self.next_event - 1, self.next_event / 2] {
+            if let Some((event, account, region, date)) =
+                self.delivered.get(usize::try_from(copy).expect("small"))
+            {
+                central.push(respelled(&event_line(*event, account, region, date)));
+                self.copies += 1;
+            }
         }
         own.push(b"{\"no\":\"event\"}".to_vec());
         own.push(event_line(u64::MAX, ACCOUNTS[0], "eu-west-1", "2026-11-18"));
@@ -196,11 +262,29 @@ impl World {
         objects: Arc<dyn ObjectStore>,
         seed: u64,
     ) -> Result<Table, TableError> {
+        self.table_with(objects, seed, limits()).await
+    }
+
+    /// The same, as a release before row format 2 would have had it.
+    pub(crate) async fn old_table(
+        &self,
+        objects: Arc<dyn ObjectStore>,
+        seed: u64,
+    ) -> Result<Table, TableError> {
+        self.table_with(objects, seed, Limits { row_format: 1, ..limits() }).await
+    }
+
+    async fn table_with(
+        &self,
+        objects: Arc<dyn ObjectStore>,
+        seed: u64,
+        limits: Limits,
+    ) -> Result<Table, TableError> {
         let store = Store::from_objects(objects, "memory://world");
         let seams = seams(seed);
         let Seams { clock, entropy, blocking } = seams.clone();
         let journal = Journal::new(store.clone(), clock, entropy, blocking);
-        let config = Config { limits: limits(), ..Config::default() };
+        let config = Config { limits, keep_replaced_secs: 0, ..Config::default() };
         Table::open(store, journal, TRAIL_DEFAULT, seams, config).await
     }
 
@@ -233,12 +317,27 @@ impl World {
         snapshot
     }
 
-    /// What a listing of `events/` or `fresh/` shows is never twice there, and
-    /// is of the journal.
+    /// What a listing of `events/` or `fresh/` shows is never twice there but
+    /// for what compaction is replacing, and is of the journal.
     pub(crate) async fn check_listing(&self) {
+        let store = Store::from_objects(Arc::clone(&self.objects), "memory://world");
+        let snapshot = TableSnapshot::load(&store, TRAIL_DEFAULT).await.expect("load");
+        let state = serde_json::to_value(snapshot.state()).expect("json");
+        let compacting = state["open"]["work"].get("compact").is_some();
+        let open = format!("/{:020}-", state["open"]["number"].as_u64().unwrap_or(0));
+        let is_beside = |path: &Path| {
+            let path = path.as_ref();
+            let swept = state["swept"].as_array().expect("a list");
+            state["replaced"].get(path).is_some()
+                || swept.iter().any(|swept| swept == path)
+                || (compacting && path.contains(&open))
+        };
         for part in ["events", "fresh"] {
             let mut seen = BTreeSet::new();
             for path in self.parquet(part).await {
+                if is_beside(&path) {
+                    continue;
+                }
                 for (id, folder) in self.rows(&path).await {
                     assert_eq!(self.expected[&id].0, folder, "{path}");
                     assert!(seen.insert(id.clone()), "{id} is twice below {part}");
@@ -254,6 +353,7 @@ impl World {
         // Only records without events may lie behind the position.
         assert_eq!(snapshot.totals().counts.quarantined, self.quarantined);
         assert_eq!(snapshot.totals().counts.journaled, self.state.totals.journaled);
+        assert_eq!(snapshot.totals().counts.duplicates, self.copies);
         assert_eq!(self.parquet("fresh").await, [], "nothing is fresh");
         let files: Vec<_> = snapshot.files(Filter::default()).try_collect().await.expect("files");
         let named: BTreeSet<String> = files.into_iter().map(|file| file.path).collect();
@@ -278,33 +378,40 @@ impl World {
 
     /// Event id and partition folder of each row of a file.
     async fn rows(&self, path: &Path) -> Vec<(String, String)> {
+        let mut rows = Vec::new();
+        for batch in self.batches(path).await {
+            let text = |name: &str, row: usize| {
+                let column = batch.column_by_name(name).expect("a column");
+                column.as_string::<i32>().value(row).to_owned()
+            };
+            for row in 0..batch.num_rows() {
+                let folder = if path.as_ref().contains("/fresh/") {
+                    let dates = batch.column_by_name("date").expect("a date").clone();
+                    let dates = arrow::util::display::array_value_to_string(&dates, row);
+                    let (account, region) = (text("account", row), text("region", row));
+                    format!("account={account}/region={region}/date={}", dates.expect("date"))
+                } else {
+                    let parts: Vec<&str> = path.as_ref().split('/').collect();
+                    parts[3..6].join("/")
+                };
+                rows.push((text("eventid", row), folder));
+            }
+        }
+        rows
+    }
+
+    async fn batches(&self, path: &Path) -> Vec<arrow::array::RecordBatch> {
         let bytes = self.objects.get(path).await.expect("get").bytes().await.expect("bytes");
         let footer = Footer::parse(bytes.clone(), bytes.len() as u64).expect("footer");
-        let mut rows = Vec::new();
+        let mut batches = Vec::new();
         for (group, range) in footer.row_groups().into_iter().enumerate() {
             let start = usize::try_from(range.start).expect("small");
             let end = usize::try_from(range.end).expect("small");
             for batch in footer.read(group, bytes.slice(start..end), 100).expect("read") {
-                let batch = batch.expect("a batch");
-                let text = |name: &str, row: usize| {
-                    let column = batch.column_by_name(name).expect("a column");
-                    column.as_string::<i32>().value(row).to_owned()
-                };
-                for row in 0..batch.num_rows() {
-                    let folder = if path.as_ref().contains("/fresh/") {
-                        let dates = batch.column_by_name("date").expect("a date").clone();
-                        let dates = arrow::util::display::array_value_to_string(&dates, row);
-                        let (account, region) = (text("account", row), text("region", row));
-                        format!("account={account}/region={region}/date={}", dates.expect("date"))
-                    } else {
-                        let parts: Vec<&str> = path.as_ref().split('/').collect();
-                        parts[3..6].join("/")
-                    };
-                    rows.push((text("eventid", row), folder));
-                }
+                batches.push(batch.expect("a batch"));
             }
         }
-        rows
+        batches
     }
 }
 
@@ -313,6 +420,16 @@ pub(crate) async fn drain(table: &mut Table) -> Result<(), TableError> {
     let stop = CancellationToken::new();
     while table.pass(&stop).await?.is_some() {}
     table.settle(SettleReason::Drain).await?;
+    while table.compact(1, &stop).await?.more {}
+    // Sweeps what was replaced, also by a process whose clock was ahead.
+    let replaced = |table: &Table| {
+        let state = serde_json::to_value(table.state()).expect("json");
+        state.get("replaced").is_some()
+    };
+    while replaced(table) {
+        table.compact(0, &stop).await?;
+    }
+    table.compact(0, &stop).await?;
     Ok(())
 }
 
@@ -333,6 +450,17 @@ fn event_line(event: u64, account: &str, region: &str, date: &str) -> Vec<u8> {
         event_id(event),
     )
     .into_bytes()
+}
+
+/// The same JSON value: members the other way round, escapes and blanks.
+pub(crate) fn respelled(line: &[u8]) -> Vec<u8> {
+    let value: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(line).expect("an object");
+    let members = value.iter().rev().map(|(key, value)| {
+        let value = value.to_string().replace('/', "\\/").replace("eu-", "\\u0065u-");
+        format!("\"{key}\" : {value}")
+    });
+    format!("{{ {} }}", members.collect::<Vec<_>>().join(" ,")).into_bytes()
 }
 
 fn set_aside_part(part: u32) -> Vec<u8> {
