@@ -2,9 +2,11 @@
 
 mod ask;
 mod ca;
+mod compact;
 mod demo;
 mod events;
 mod export;
+mod files;
 mod people;
 mod query;
 mod serve;
@@ -52,6 +54,10 @@ enum Command {
     Export(export::Args),
     /// Show the journal's head, each stream, the table, and whether the sum closes.
     Status(status::Args),
+    /// Print exactly the files that hold the table, or SQL that reads them.
+    Files(files::Args),
+    /// Settle fresh rows and merge small files into large ones.
+    Compact(compact::Args),
 }
 
 /// Runs the command line.
@@ -83,6 +89,8 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Query(args) => query::run(args).await,
             Command::Export(args) => export::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Files(args) => files::run(args).await,
+            Command::Compact(args) => compact::run(args).await,
             Command::Ca(_) => Ok(()),
         }
     })

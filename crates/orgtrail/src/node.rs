@@ -29,6 +29,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the table rests after a pass that failed.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// How often the table looks for files that are worth merging.
+const COMPACT_EVERY: Duration = Duration::from_secs(300);
+
 /// How often an ageing certificate is warned of.
 const WARN_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -167,6 +170,7 @@ impl Keeper {
     /// Runs passes and settling until `stop`, then a last pass and settling.
     async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut last_pass = Instant::now();
+        let mut last_compaction = Instant::now();
         let mut taken_bytes = 0;
         loop {
             tokio::select! {
@@ -179,6 +183,9 @@ impl Keeper {
             let due = last_pass.elapsed() >= self.pass_age
                 || bytes.saturating_sub(taken_bytes) >= self.pass_bytes;
             if !(waits && due) {
+                if last_compaction.elapsed() >= COMPACT_EVERY && !self.compact(&stop).await {
+                    last_compaction = Instant::now();
+                }
                 continue;
             }
             let kept = self.pass(&stop).await;
@@ -211,6 +218,20 @@ impl Keeper {
         }
         self.gauges.set(&self.table);
         Ok(report.is_some_and(|report| report.more))
+    }
+
+    /// One step of compaction, so that passes go between; true if more waits.
+    async fn compact(&mut self, stop: &CancellationToken) -> bool {
+        match self.table.compact(1, stop).await {
+            Ok(compacted) => {
+                self.gauges.set(&self.table);
+                compacted.more
+            }
+            Err(error) => {
+                report(&error);
+                false
+            }
+        }
     }
 
     /// The last pass and settling at drain. What fails stays for the next start.

@@ -11,7 +11,7 @@ use journal::{Journal, State};
 use seam::{Blocking, Clock, Entropy};
 use serde::Serialize;
 use store::Store;
-use table::{TRAIL_DEFAULT, TableSnapshot};
+use table::{Backlog, TRAIL_DEFAULT, TableSnapshot};
 
 /// Show the journal's head, each stream, the table, and whether the sum closes.
 #[derive(Debug, clap::Args)]
@@ -77,8 +77,17 @@ pub(crate) struct TableStatus {
     pub(crate) bytes: u64,
     pub(crate) fresh_files: u64,
     pub(crate) fresh_rows: u64,
+    /// What compaction would merge now, on the newest days.
+    pub(crate) backlog: BacklogStatus,
     /// Quarantined units by reason.
     pub(crate) reasons: std::collections::BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct BacklogStatus {
+    pub(crate) partitions: u64,
+    pub(crate) files: u64,
+    pub(crate) rows: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,10 +130,11 @@ impl Status {
         let journal =
             Journal::new(store.clone(), Clock::system(), Entropy::system(), Blocking::Pool);
         let state = journal.fold().await.context("read the journal")?;
-        Ok(Self::of(store.url(), &state, &table))
+        let backlog = table.backlog(Clock::system().now()).await.context("read lists of files")?;
+        Ok(Self::of(store.url(), &state, &table, backlog))
     }
 
-    fn of(store: &str, state: &State, table: &TableSnapshot) -> Self {
+    fn of(store: &str, state: &State, table: &TableSnapshot, backlog: Backlog) -> Self {
         let totals = &state.totals;
         let counts = &table.totals().counts;
         let fates = counts.rows + counts.quarantined + counts.duplicates + counts.unselected;
@@ -159,6 +169,11 @@ impl Status {
                 bytes: table.totals().bytes,
                 fresh_files: table.state().fresh.len() as u64,
                 fresh_rows: table.state().fresh_rows(),
+                backlog: BacklogStatus {
+                    partitions: backlog.partitions,
+                    files: backlog.files,
+                    rows: backlog.rows,
+                },
                 reasons: table.totals().reasons.clone(),
             },
             closes,
@@ -196,6 +211,12 @@ impl Status {
             },
             if self.closes { "closes" } else { "DOES NOT CLOSE" }
         ));
+        let BacklogStatus { partitions, files, rows } = table.backlog;
+        if files > 0 {
+            line(format!(
+                "compaction {files} small files of {partitions} partitions wait, {rows} rows"
+            ));
+        }
         for (reason, units) in &table.reasons {
             line(format!("quarantine {units} {reason}"));
         }

@@ -1,0 +1,73 @@
+//! `orgtrail compact`: settles fresh rows and merges small files, by hand.
+//!
+//! A server does the same by itself; both may work on one store at once.
+
+use std::convert::Infallible;
+
+use anyhow::Context;
+use journal::Journal;
+use seam::{Blocking, Clock, Entropy};
+use store::Store;
+use table::{SettleReason, TRAIL_DEFAULT, Table};
+use tokio_util::sync::CancellationToken;
+
+/// Settle fresh rows and merge small files into large ones.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  orgtrail compact --store file:///var/lib/orgtrail
+  orgtrail compact --store s3://bucket/trail --keep-replaced-secs 3600")]
+pub(crate) struct Args {
+    /// The store: file:///…, s3://…, gs://…, az://…, or a directory.
+    #[arg(long, env = "ORGTRAIL_STORE")]
+    store: String,
+    /// Replaced files stay for this many seconds, for whoever is reading them.
+    #[arg(long, default_value_t = table::Config::default().keep_replaced_secs)]
+    keep_replaced_secs: u32,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let store =
+        Store::open(&super::ask::store_url(&args.store)?).await.context("open the store")?;
+    let seams = table::Seams {
+        clock: Clock::system(),
+        entropy: Entropy::system(),
+        blocking: Blocking::Pool,
+    };
+    store.probe(&seams.entropy).await.context("probe the store")?;
+    let table::Seams { clock, entropy, blocking } = seams.clone();
+    let journal = Journal::new(store.clone(), clock, entropy, blocking);
+    let config =
+        table::Config { keep_replaced_secs: args.keep_replaced_secs, ..table::Config::default() };
+    let mut table = Table::open(store, journal, TRAIL_DEFAULT, seams, config)
+        .await
+        .context("open the table")?;
+    let stop = CancellationToken::new();
+    let work = async {
+        let settled = table.settle(SettleReason::Asked).await.context("settle")?;
+        let compacted = table.compact(u64::MAX, &stop).await.context("compact")?;
+        anyhow::Ok((settled, compacted))
+    };
+    // What has begun is finished; Ctrl-C ends between two steps.
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.cancel();
+        }
+        std::future::pending::<Infallible>().await
+    };
+    let (settled, compacted) = tokio::select! {
+        done = work => done?,
+        never = interrupted => match never {},
+    };
+    crate::output::print(&format!(
+        "settled    {} rows of {} fresh files into {} files\n\
+         compacted  {} rows of {} files into {} files, {} bytes{}",
+        settled.rows,
+        settled.inputs,
+        settled.files,
+        compacted.rows,
+        compacted.inputs,
+        compacted.files,
+        compacted.bytes,
+        if compacted.more { "; more waits" } else { "" },
+    ))
+}
