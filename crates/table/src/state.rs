@@ -93,7 +93,6 @@ pub struct Totals {
     pub compactions: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it in like this")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
