@@ -52,7 +52,8 @@ impl JournalError {
     pub fn is_retryable(&self) -> bool {
         match self {
             // A refusal too: somebody may be mending a policy, and agents keep everything.
-            Self::Store(_) | Self::Segment(_) => true,
+            Self::Store(error) => !error.is_broken(),
+            Self::Segment(error) => !error.is_broken(),
             Self::Append(AppendError::Rejected { .. }) => true,
             Self::Append(error) => error.is_retryable(),
             Self::Ledger(error) => error.is_retryable(),

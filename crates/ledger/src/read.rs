@@ -31,7 +31,7 @@ impl Ledger {
     /// If the store does not answer, or the object is no such record.
     pub async fn read(&self, number: u64) -> Result<Option<Record>, LedgerError> {
         let path = self.path(number);
-        let bytes = self.store.get(&path).await.map_err(LedgerError::Store)?;
+        let bytes = self.store.get_small(&path).await.map_err(LedgerError::Store)?;
         bytes.map(|bytes| Record::read(path, number, bytes)).transpose()
     }
 

@@ -2,6 +2,8 @@
 
 use object_store::Error as Cause;
 
+use crate::local;
+
 /// A URL that opens no store.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -75,6 +77,18 @@ pub enum StoreError {
         #[source]
         source: Cause,
     },
+    /// Nothing is known about what the store holds, for as long as this process
+    /// lives. Stop; whoever starts anew looks at the disk itself.
+    #[error("{action} {path}: this process cannot use the store any more")]
+    Broken {
+        /// What was tried.
+        action: &'static str,
+        /// On which object.
+        path: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
 }
 
 impl StoreError {
@@ -84,10 +98,17 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. })
     }
 
+    /// Whether only another process can help.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Broken { .. })
+    }
+
     pub(crate) fn of(action: &'static str, path: &str, source: Cause) -> Self {
         let path = path.to_owned();
         match source {
             Cause::NotFound { .. } => Self::Absent { action, path },
+            source if local::is_poisoned(&source) => Self::Broken { action, path, source },
             source if is_refusal(&source) => Self::Refused { action, path, source },
             source => Self::Unavailable { action, path, source },
         }
@@ -114,6 +135,15 @@ pub enum CreateError {
         #[source]
         source: Cause,
     },
+    /// See [`StoreError::Broken`]; nothing of this create landed.
+    #[error("create {path}: this process cannot use the store any more")]
+    Broken {
+        /// The object.
+        path: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
     /// Nothing is known: it may have landed, or land later. Read it back.
     #[error("create {path}: outcome unknown")]
     Unknown {
@@ -126,6 +156,12 @@ pub enum CreateError {
 }
 
 impl CreateError {
+    /// Whether only another process can help.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Broken { .. })
+    }
+
     pub(crate) fn of(path: &str, source: Cause) -> Self {
         let path = path.to_owned();
         match source {
@@ -133,6 +169,7 @@ impl CreateError {
             // A bucket or container that is not there takes no objects.
             source @ Cause::NotFound { .. } => Self::Rejected { path, source },
             source if is_refusal(&source) => Self::Rejected { path, source },
+            source if local::is_poisoned(&source) => Self::Broken { path, source },
             source => Self::Unknown { path, source },
         }
     }
@@ -152,6 +189,7 @@ impl From<CreateError> for StoreError {
                 },
             },
             CreateError::Rejected { path, source } => Self::Refused { action, path, source },
+            CreateError::Broken { path, source } => Self::Broken { action, path, source },
             CreateError::Unknown { path, source } => Self::Unavailable { action, path, source },
         }
     }

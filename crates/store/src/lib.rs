@@ -17,7 +17,7 @@
 //! Layout, from the outside in: `location` reads the URL, `open` builds the
 //! store (`local`, `memory`, `s3` with `credentials`, `cloud` for the rest),
 //! `store` is the handle with its operations and `error` says how they end,
-//! `probe` is the test at start.
+//! `again` is what it does while there is no answer, `probe` is the test at start.
 //!
 //! # Why our own local store
 //! The one that `object_store` brings never calls `fsync`: after a power cut an
@@ -28,6 +28,7 @@
 //! different places: read what is there, tell a person, or read back and try
 //! again. See [`CreateError`], also for an answer that is not what it seems.
 
+mod again;
 mod cloud;
 mod credentials;
 mod error;

@@ -196,6 +196,12 @@ impl fmt::Debug for LocalStore {
     }
 }
 
+/// Whether an error says that this process cannot use the store any more.
+pub(crate) fn is_poisoned(error: &Error) -> bool {
+    let Error::Generic { source, .. } = error else { return false };
+    matches!(source.downcast_ref::<PlaceError>(), Some(PlaceError::Poisoned))
+}
+
 fn is_unfinished(location: &Path) -> bool {
     location.parts().next().is_some_and(|first| first.as_ref() == UNFINISHED)
 }

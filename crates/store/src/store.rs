@@ -11,6 +11,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use seam::Entropy;
 
+use crate::again::ask_again;
 use crate::error::{CreateError, OpenError, StoreError};
 use crate::probe::{self, ProbeError};
 
@@ -67,8 +68,11 @@ impl Store {
     /// # Errors
     /// See [`CreateError`]; what [`CreateError::AlreadyExists`] found may be our own.
     pub async fn create(&self, path: &Path, bytes: Bytes) -> Result<(), CreateError> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.objects.put_opts(path, bytes.into(), options).await {
+        let put = || {
+            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+            self.objects.put_opts(path, bytes.clone().into(), options)
+        };
+        match ask_again(bytes.len(), put).await {
             Ok(_) => Ok(()),
             Err(source) => Err(CreateError::of(path.as_ref(), source)),
         }
@@ -112,6 +116,15 @@ impl Store {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(StoreError::of("read", path.as_ref(), source)),
         }
+    }
+
+    /// As [`Store::get`], for small objects that somebody waits for: what stays
+    /// unanswered is asked again.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn get_small(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
+        ask_again(0, || self.get(path)).await
     }
 
     /// Some of an object's bytes; fewer than asked for if it ends before.
