@@ -274,15 +274,30 @@ impl Hold {
         Ok(())
     }
 
+    /// Keeps places on disk. A disk without room must not keep the spool from
+    /// emptying: then the journal alone knows them, and is asked at the next start.
     fn save(&self, places: &Places) -> Result<(), HoldError> {
-        let dir = || self.state_dir.clone();
-        places.save(self.id).map_err(|source| HoldError::Places { dir: dir(), source })
+        match places.save(self.id) {
+            Err(error) if is_full(&error) => {
+                let dir = self.state_dir.display();
+                tracing::warn!(%dir, %error, "no room to note where sources stand; going on");
+                Ok(())
+            }
+            saved => {
+                saved.map_err(|source| HoldError::Places { dir: self.state_dir.clone(), source })
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // The spool answers for itself after a panic: it is poisoned or whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a disk has no room, as against being broken.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn apply(cursors: &mut Cursors, changes: &Cursors) {
