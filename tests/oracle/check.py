@@ -184,6 +184,10 @@ class Check:
                 if record is not None:
                     held[canonical(record)] += 1
                     held_ids[text_of(record.last("eventID"))] += 1
+        self.found |= {
+            "lost": sum((wanted - held).values()),
+            "duplicated": sum(count for text, count in (held - wanted).items() if text in wanted),
+        }
         for text, count in (wanted - held).items():
             self.complain(f"{count} x lost: {text[:300]}")
         for text, count in (held - wanted).items():

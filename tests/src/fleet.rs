@@ -6,16 +6,18 @@
 //! in the agents' state, so a value of this type holds nothing else of them.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::line::Line;
 use crate::process::{PATIENCE, Process, free_port};
 use crate::programs::{orgtrail, orgtrail_agent};
 use crate::python::run;
@@ -25,6 +27,9 @@ const HOST: &str = "localhost";
 
 const SIGTERM: i32 = 15;
 
+/// How long the last of a long run may take to arrive, on a busy machine.
+const END_PATIENCE: Duration = Duration::from_secs(600);
+
 /// How often something is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -32,13 +37,54 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Fleet {
     dir: TempDir,
+    store: Kept,
+    segment_bytes: u64,
     aggregators: Vec<Aggregator>,
     agents: Vec<Agent>,
+}
+
+/// Where a fleet's store is kept.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// In its own directory.
+    Here,
+    /// At a URL, which is reached with these variables.
+    At {
+        /// The store's URL.
+        url: String,
+        /// What the environment says about it.
+        variables: Vec<(String, String)>,
+    },
+}
+
+/// What a fleet is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many aggregators there are.
+    pub aggregators: usize,
+    /// The account of each agent.
+    pub accounts: Vec<String>,
+    /// Where the store is.
+    pub store: Kept,
+    /// Whether each agent reaches each aggregator by a line that can be cut.
+    pub lines: bool,
+    /// The size of the files of a spool.
+    pub segment_bytes: u64,
+}
+
+impl Plan {
+    /// A store in a directory, no lines, spools of small files.
+    #[must_use]
+    pub fn new(aggregators: usize, accounts: &[String]) -> Self {
+        let accounts = accounts.to_vec();
+        Self { aggregators, accounts, store: Kept::Here, lines: false, segment_bytes: 65_536 }
+    }
 }
 
 #[derive(Debug)]
 struct Aggregator {
     port: u16,
+    operations: u16,
     process: Option<Process>,
 }
 
@@ -46,31 +92,60 @@ struct Aggregator {
 struct Agent {
     account: String,
     process: Option<Process>,
+    /// To each aggregator, if there are lines.
+    lines: Vec<Line>,
 }
 
 impl Fleet {
+    /// A fleet whose store is a directory and whose agents reach it directly.
+    ///
+    /// # Errors
+    /// As [`Fleet::of`].
+    pub fn new(aggregators: usize, accounts: &[String]) -> Result<Self> {
+        Self::of(&Plan::new(aggregators, accounts))
+    }
+
     /// Makes the CA, all certificates and configurations; starts nothing. There is
     /// one agent for each account, and each knows all aggregators.
     ///
     /// # Errors
     /// If a file or certificate cannot be made.
-    pub fn new(aggregators: usize, accounts: &[String]) -> Result<Self> {
+    pub fn of(plan: &Plan) -> Result<Self> {
         let dir = tempfile::tempdir().context("make a directory")?;
-        let mut fleet = Self { dir, aggregators: Vec::new(), agents: Vec::new() };
+        let mut fleet = Self {
+            dir,
+            store: plan.store.clone(),
+            segment_bytes: plan.segment_bytes,
+            aggregators: Vec::new(),
+            agents: Vec::new(),
+        };
         fs::create_dir(fleet.store()).context("make the store's directory")?;
         fleet.ca(&["init", "--organization", "corp"])?;
-        for index in 0..aggregators {
+        for index in 0..plan.aggregators {
             fleet.add_aggregator(index)?;
         }
-        let all: Vec<usize> = (0..aggregators).collect();
-        for (index, account) in accounts.iter().enumerate() {
-            let out = fleet.text(&format!("agent-{index}"));
-            fleet.ca(&["issue", "--account", account, "--agent", "main", "--out", &out])?;
-            fs::create_dir_all(fleet.feed(index)).context("make a feed's directory")?;
-            fleet.agents.push(Agent { account: account.clone(), process: None });
-            fleet.point(index, &all)?;
+        for account in &plan.accounts {
+            fleet.add_agent(account, plan.lines)?;
         }
         Ok(fleet)
+    }
+
+    /// One more agent, which knows all aggregators; gives its number.
+    ///
+    /// # Errors
+    /// If a file or certificate cannot be made.
+    pub fn add_agent(&mut self, account: &str, with_lines: bool) -> Result<usize> {
+        let agent = self.agents.len();
+        let out = self.text(&format!("agent-{agent}"));
+        self.ca(&["issue", "--account", account, "--agent", "main", "--out", &out])?;
+        fs::create_dir_all(self.feed(agent)).context("make a feed's directory")?;
+        fs::create_dir_all(self.state(agent)).context("make a state directory")?;
+        let ports = self.aggregators.iter().map(|aggregator| aggregator.port);
+        let lines = if with_lines { ports.map(Line::to).collect::<Result<_>>()? } else { vec![] };
+        self.agents.push(Agent { account: account.to_owned(), process: None, lines });
+        let all: Vec<usize> = (0..self.aggregators.len()).collect();
+        self.point(agent, &all)?;
+        Ok(agent)
     }
 
     /// The directory of the store.
@@ -89,6 +164,34 @@ impl Fleet {
     #[must_use]
     pub fn feed(&self, agent: usize) -> PathBuf {
         self.feeds().join(format!("{agent}"))
+    }
+
+    /// The directory in which an agent keeps what must survive.
+    #[must_use]
+    pub fn state(&self, agent: usize) -> PathBuf {
+        self.path(&format!("agent-{agent}-state"))
+    }
+
+    /// How many aggregators there are.
+    #[must_use]
+    pub fn aggregators(&self) -> usize {
+        self.aggregators.len()
+    }
+
+    /// The line from an agent to an aggregator.
+    #[must_use]
+    pub fn line(&self, agent: usize, aggregator: usize) -> Option<&Line> {
+        self.agents.get(agent)?.lines.get(aggregator)
+    }
+
+    /// A process by its number, if it was started.
+    #[must_use]
+    pub fn process(&self, index: usize) -> Option<&Process> {
+        let aggregators = self.aggregators.len();
+        match self.aggregators.get(index) {
+            Some(aggregator) => aggregator.process.as_ref(),
+            None => self.agents.get(index - aggregators)?.process.as_ref(),
+        }
     }
 
     /// How many processes there can be: aggregators first, then agents.
@@ -111,20 +214,47 @@ impl Fleet {
     /// If it cannot be started, or it ended by itself.
     pub fn start(&mut self, index: usize) -> Result<()> {
         self.look_at(index)?;
-        let (mut command, config) = if index < self.aggregators.len() {
-            let mut command = Command::new(orgtrail()?);
-            command.arg("serve");
-            (command, self.path(&format!("aggregator-{index}.toml")))
-        } else {
-            let mut command = Command::new(orgtrail_agent()?);
-            command.arg("run");
-            let agent = index - self.aggregators.len();
-            (command, self.path(&format!("agent-{agent}.toml")))
-        };
+        let mut command = self.command(index)?;
         if let Some(slot @ None) = self.slot(index) {
-            *slot = Some(Process::start(command.arg("--config").arg(config))?);
+            *slot = Some(Process::start(&mut command)?);
         }
         Ok(())
+    }
+
+    /// How a process is started.
+    ///
+    /// # Errors
+    /// If the programs cannot be built.
+    pub fn command(&self, index: usize) -> Result<Command> {
+        let (mut command, config) = match index.checked_sub(self.aggregators.len()) {
+            None => {
+                let mut command = Command::new(orgtrail()?);
+                command.arg("serve");
+                self.reach_store(&mut command);
+                (command, format!("aggregator-{index}.toml"))
+            }
+            Some(agent) => {
+                let mut command = Command::new(orgtrail_agent()?);
+                command.arg("run");
+                (command, format!("agent-{agent}.toml"))
+            }
+        };
+        command.arg("--config").arg(self.path(&config));
+        Ok(command)
+    }
+
+    /// Takes a process that has ended by itself out of the fleet: how it ended
+    /// and what it had said. None while it runs, and if it was not started.
+    ///
+    /// # Errors
+    /// If the system cannot tell.
+    pub fn take_ended(&mut self, index: usize) -> Result<Option<(ExitStatus, String)>> {
+        let Some(slot) = self.slot(index) else { return Ok(None) };
+        let Some(process) = slot else { return Ok(None) };
+        if process.ended()?.is_none() {
+            return Ok(None);
+        }
+        slot.take().map(Process::wait).transpose()
     }
 
     /// kill -9.
@@ -144,7 +274,8 @@ impl Fleet {
     /// If it does not, or not well.
     pub fn stop(&mut self, index: usize) -> Result<()> {
         let Some(process) = self.slot(index).and_then(Option::take) else { return Ok(()) };
-        let (status, said) = process.stop()?;
+        process.signal("TERM")?;
+        let (status, said) = process.wait_at_most(END_PATIENCE)?;
         // One that has only just begun does not listen for signals yet.
         let too_early = status.signal() == Some(SIGTERM);
         ensure!(status.success() || too_early, "process {index} ended with {status}:\n{said}");
@@ -157,17 +288,19 @@ impl Fleet {
     /// # Errors
     /// If its configuration cannot be written.
     pub fn point(&self, agent: usize, aggregators: &[usize]) -> Result<()> {
-        let endpoints: Vec<_> = aggregators
-            .iter()
-            .filter_map(|index| self.aggregators.get(*index))
-            .map(|aggregator| format!("{HOST}:{}", aggregator.port))
-            .collect();
+        let port = |index: &usize| {
+            let direct = self.aggregators.get(*index).map(|aggregator| aggregator.port);
+            self.line(agent, *index).map(Line::port).or(direct)
+        };
+        let endpoints: Vec<_> =
+            aggregators.iter().filter_map(port).map(|port| format!("{HOST}:{port}")).collect();
         let config = format!(
             "state_dir = {:?}\n\n[aggregator]\nendpoints = {endpoints:?}\n\n{}\n\
-             [spool]\nsegment_bytes = 65536\n\n\
+             [spool]\nsegment_bytes = {}\n\n\
              [[source]]\nname = \"files\"\npath = {:?}\n",
-            self.path(&format!("agent-{agent}-state")),
+            self.state(agent),
             identity(&self.path(&format!("agent-{agent}")), "agent"),
+            self.segment_bytes,
             self.feed(agent),
         );
         fs::write(self.path(&format!("agent-{agent}.toml")), config).context("configure an agent")
@@ -182,19 +315,22 @@ impl Fleet {
         let first_agent = self.aggregators.len();
         (first_agent..self.size()).try_for_each(|index| self.stop(index))?;
         (0..first_agent).try_for_each(|index| self.start(index))?;
-        self.aggregators.iter().try_for_each(Aggregator::wait_until_it_listens)?;
-        let agents: Vec<_> = (0..self.agents.len())
-            .map(|index| {
-                let config = self.path(&format!("agent-{index}.toml"));
-                let mut command = Command::new(orgtrail_agent()?);
-                Process::start(command.args(["run", "--once", "--config"]).arg(config))
-            })
+        (0..first_agent).try_for_each(|index| self.wait_until_ready(index))?;
+        let agents: Vec<_> = (first_agent..self.size())
+            .map(|index| Process::start(self.command(index)?.arg("--once")))
             .collect::<Result<_>>()?;
         for (process, agent) in agents.into_iter().zip(&self.agents) {
-            let (status, said) = process.wait().with_context(|| self.said())?;
+            let ended = process.wait_at_most(END_PATIENCE).with_context(|| self.said());
+            let (status, said) = ended?;
             ensure!(status.success(), "the agent of {}: {status}\n{said}", agent.account);
         }
         (0..first_agent).try_for_each(|index| self.stop(index))
+    }
+
+    /// Leaves the directory for somebody to look into, and says where it is.
+    pub fn keep(&mut self) -> PathBuf {
+        self.dir.disable_cleanup(true);
+        self.dir.path().to_owned()
     }
 
     /// What `orgtrail status` tells about the store.
@@ -202,10 +338,45 @@ impl Fleet {
     /// # Errors
     /// If it fails, or is not JSON.
     pub fn status(&self) -> Result<Value> {
-        let store = format!("file://{}", self.store().display());
         let mut command = Command::new(orgtrail()?);
-        let told = run(command.args(["status", "-o", "json", "--store", &store]))?;
+        self.reach_store(&mut command);
+        let told = run(command.args(["status", "-o", "json", "--store", &self.store_url()]))?;
         serde_json::from_str(&told).context("read what orgtrail status tells")
+    }
+
+    /// Waits until an aggregator answers that it is ready.
+    ///
+    /// # Errors
+    /// If it ends, or is not ready within [`PATIENCE`].
+    pub fn wait_until_ready(&mut self, aggregator: usize) -> Result<()> {
+        let begun = Instant::now();
+        while !self.is_ready(aggregator) {
+            self.look_at(aggregator)?;
+            ensure!(begun.elapsed() < PATIENCE, "not ready:\n{}", self.said());
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Whether an aggregator says that it is ready.
+    #[must_use]
+    pub fn is_ready(&self, aggregator: usize) -> bool {
+        self.ask(aggregator, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// What an aggregator's operations listener answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn ask(&self, aggregator: usize, path: &str) -> Result<String> {
+        let aggregator = self.aggregators.get(aggregator).context("an aggregator")?;
+        let mut stream = TcpStream::connect(("127.0.0.1", aggregator.operations))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let asked = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(asked.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     /// All that the running processes said.
@@ -225,17 +396,30 @@ impl Fleet {
         self.ca(&["issue", "--server", HOST, "--out", &out])?;
         let (port, operations) = (free_port()?, free_port()?);
         let config = format!(
-            "[store]\nurl = \"file://{}\"\n\n\
+            "[store]\nurl = \"{}\"\n\n\
              [aggregator]\nlisten = \"127.0.0.1:{port}\"\nflush_age_millis = 200\n\n\
              [operations]\nlisten = \"127.0.0.1:{operations}\"\n\n\
              [table]\npass_age_secs = 2\n\n{}",
-            self.store().display(),
+            self.store_url(),
             identity(Path::new(&out), "server"),
         );
         fs::write(self.path(&format!("aggregator-{index}.toml")), config)
             .context("configure an aggregator")?;
-        self.aggregators.push(Aggregator { port, process: None });
+        self.aggregators.push(Aggregator { port, operations, process: None });
         Ok(())
+    }
+
+    fn store_url(&self) -> String {
+        match &self.store {
+            Kept::Here => format!("file://{}", self.store().display()),
+            Kept::At { url, .. } => url.clone(),
+        }
+    }
+
+    fn reach_store(&self, command: &mut Command) {
+        if let Kept::At { variables, .. } = &self.store {
+            command.envs(variables.iter().map(|(name, value)| (name, value)));
+        }
     }
 
     fn ca(&self, arguments: &[&str]) -> Result<String> {
@@ -260,26 +444,14 @@ impl Fleet {
         Ok(())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A path in the fleet's directory.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     fn text(&self, name: &str) -> String {
         self.path(name).to_string_lossy().into_owned()
-    }
-}
-
-impl Aggregator {
-    fn wait_until_it_listens(&self) -> Result<()> {
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            if begun.elapsed() > PATIENCE {
-                let said = self.process.as_ref().map(Process::said).unwrap_or_default();
-                bail!("nobody listens on port {}; the aggregator said:\n{said}", self.port);
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
-        Ok(())
     }
 }
 

@@ -7,18 +7,25 @@
 //!
 //! Layout: [`programs`] builds and finds the two programs, [`process`] runs one,
 //! [`fleet`] runs many that are killed and moved by [`dice`], [`feed`] writes what
-//! they read meanwhile. [`python`] makes the environment of the foreign readers
-//! and runs scripts in it, [`oracle`] asks the independent checker about a store,
+//! they read meanwhile. [`line`], [`small_disk`] and [`s3_proxy`] fail to order, and
+//! [`campaign`] lets them all fail together. [`python`] makes the environment of the
+//! foreign readers and runs scripts in it, [`oracle`] asks the independent checker
+//! about a store, [`verdict`] judges with its help what became of a fleet's records,
 //! [`moto`] starts an S3 server.
 //!
 //! It uses no crate of the product but `sample`, which only makes input; the
 //! tests themselves also use `store`, to reach S3 as the programs do.
 
+pub mod campaign;
 pub mod dice;
 pub mod feed;
 pub mod fleet;
+pub mod line;
 pub mod moto;
 pub mod oracle;
 pub mod process;
 pub mod programs;
 pub mod python;
+pub mod s3_proxy;
+pub mod small_disk;
+pub mod verdict;

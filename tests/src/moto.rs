@@ -1,17 +1,14 @@
-//! An S3 server for tests: moto, and a proxy that sees and forgets.
-//!
-//! moto takes any signature, so whose key signed is seen by the proxy. It can
-//! also forget `If-None-Match`, as a store without create-only does.
+//! An S3 server for tests: moto.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::python::Python;
+use crate::python::{Python, run};
 
 /// How often moto is asked whether it is up, every 100 ms: machines are busy.
 const START_TRIES: u32 = 600;
@@ -58,6 +55,15 @@ impl Moto {
         format!("http://{}", self.address)
     }
 
+    /// Copies a bucket's objects into a directory, by way of AWS's own library.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn copy(&self, bucket: &str, to: &Path) -> Result<()> {
+        let mut command = Python::oracle()?.script("copy_bucket.py");
+        run(command.args([&self.endpoint(), bucket]).arg(to)).map(drop)
+    }
+
     fn wait(&self) -> Result<()> {
         for _ in 0..START_TRIES {
             if TcpStream::connect(self.address).is_ok() {
@@ -87,105 +93,4 @@ impl Drop for Moto {
             eprintln!("moto_server goes on: {error}");
         }
     }
-}
-
-/// Passes requests on to moto, and notes the access keys that signed them.
-#[derive(Debug)]
-pub struct Proxy {
-    address: SocketAddr,
-    keys: Arc<Mutex<Vec<String>>>,
-}
-
-impl Proxy {
-    /// Starts it before `moto`; its threads end with the test process.
-    ///
-    /// # Errors
-    /// There is no free port.
-    pub fn start(moto: SocketAddr, forget_if_none_match: bool) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
-        let address = listener.local_addr().context("find a free port")?;
-        let keys = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&keys);
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let noted = Arc::clone(&noted);
-                std::thread::spawn(move || {
-                    let served = client
-                        .and_then(|client| pass_on(client, moto, forget_if_none_match, &noted));
-                    if let Err(error) = served {
-                        eprintln!("proxy: {error}");
-                    }
-                });
-            }
-        });
-        Ok(Self { address, keys })
-    }
-
-    /// Where it listens, as an endpoint is written.
-    #[must_use]
-    pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// The access keys that signed requests, each once.
-    #[must_use]
-    pub fn keys(&self) -> Vec<String> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        keys.sort();
-        keys.dedup();
-        keys
-    }
-}
-
-/// Serves one request on one connection.
-fn pass_on(
-    mut client: TcpStream,
-    moto: SocketAddr,
-    forget_if_none_match: bool,
-    keys: &Mutex<Vec<String>>,
-) -> io::Result<()> {
-    let mut received = Vec::new();
-    let mut buffer = [0; 16 * 1024];
-    let head_end = loop {
-        if let Some(at) = received.windows(4).position(|four| four == b"\r\n\r\n") {
-            break at + 4;
-        }
-        match client.read(&mut buffer)? {
-            0 => return Ok(()),
-            read => received.extend(buffer.iter().take(read)),
-        }
-    };
-    let mut body = received.split_off(head_end);
-    let head = String::from_utf8_lossy(&received).into_owned();
-    let mut length = 0;
-    let mut passed = String::new();
-    for line in head.lines().filter(|line| !line.is_empty()) {
-        let (name, value) = line.split_once(": ").unwrap_or((line, ""));
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.parse().map_err(io::Error::other)?,
-            "authorization" => {
-                let key = value.split("Credential=").nth(1).and_then(|rest| rest.split('/').next());
-                keys.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(key.unwrap_or("none").to_owned());
-            }
-            "if-none-match" if forget_if_none_match => continue,
-            "connection" => continue,
-            _ => {}
-        }
-        passed.push_str(line);
-        passed.push_str("\r\n");
-    }
-    while body.len() < length {
-        match client.read(&mut buffer)? {
-            0 => return Ok(()),
-            read => body.extend(buffer.iter().take(read)),
-        }
-    }
-    passed.push_str("Connection: close\r\n\r\n");
-    let mut server = TcpStream::connect(moto)?;
-    server.write_all(passed.as_bytes())?;
-    server.write_all(&body)?;
-    io::copy(&mut server, &mut client)?;
-    Ok(())
 }

@@ -83,14 +83,24 @@ pub fn check_store(store: &Path) -> Result<Value> {
     serde_json::from_str(&found).context("read what check.py found")
 }
 
-/// Runs `check.py` on a store and the files that went in, all of them through
-/// agents of one account each.
+/// What `check.py` finds in a store compared with the files that went in and with
+/// what `orgtrail status` tells, whether it is content or not.
 ///
 /// # Errors
-/// Anything differs; the message names it.
-pub fn check_files(store: &Path, source: &Path) -> Result<Value> {
-    let found = run(Python::oracle()?.script("check.py").arg(store).arg(source))?;
-    serde_json::from_str(&found).context("read what check.py found")
+/// If it cannot say.
+pub fn compare(store: &Path, source: &Path, status: &Value) -> Result<Value> {
+    let told = source.with_extension("status.json");
+    fs::write(&told, status.to_string()).context("write the status")?;
+    let mut command = Python::oracle()?.script("check.py");
+    let output = command
+        .arg("--status")
+        .arg(&told)
+        .arg(store)
+        .arg(source)
+        .output()
+        .context("run check.py")?;
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("check.py says {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// The directory below `dir` that is a store: the one with a journal.

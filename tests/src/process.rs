@@ -100,13 +100,21 @@ impl Process {
     ///
     /// # Errors
     /// If it has not ended within [`PATIENCE`].
-    pub fn wait(mut self) -> Result<(ExitStatus, String)> {
+    pub fn wait(self) -> Result<(ExitStatus, String)> {
+        self.wait_at_most(PATIENCE)
+    }
+
+    /// Waits for its own end; gives how it ended and all that it said.
+    ///
+    /// # Errors
+    /// If it has not ended within `time`.
+    pub fn wait_at_most(mut self, time: Duration) -> Result<(ExitStatus, String)> {
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().context("look for its end")? {
                 break status;
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > time {
                 bail!("it goes on and on, having said:\n{}", self.said());
             }
             std::thread::sleep(LOOK_EVERY);
@@ -124,9 +132,18 @@ impl Process {
     /// # Errors
     /// If it has not ended within [`PATIENCE`].
     pub fn stop(self) -> Result<(ExitStatus, String)> {
-        let id = self.id().to_string();
-        Command::new("kill").args(["-TERM", &id]).status().context("send SIGTERM")?;
+        self.signal("TERM")?;
         self.wait()
+    }
+
+    /// Sends it a signal by its name, such as `STOP` and `CONT`.
+    ///
+    /// # Errors
+    /// If it cannot be sent.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let mut kill = Command::new("kill");
+        let sent = kill.arg(format!("-{name}")).arg(self.id().to_string()).status();
+        sent.with_context(|| format!("send SIG{name}")).map(drop)
     }
 }
 

@@ -66,7 +66,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("aws-config", &["store"]),
     ("aws-credential-types", &["store"]),
     ("axum", &["orgtrail"]),
-    ("clap", &["agent", "orgtrail"]),
+    ("clap", &["agent", "orgtrail", "tests"]),
     ("datafusion", &["query"]),
     ("object_store", &["journal", "ledger", "orgtrail", "query", "sim", "store", "table", "tests"]),
     ("parquet", &["query", "table"]),

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use sample::{Organization, Shape};
-use serde_json::Value;
 use tests::dice::Dice;
 use tests::feed::Feed;
 use tests::fleet::Fleet;
-use tests::oracle::check_files;
+use tests::verdict::Verdict;
 
 /// Records are written in steps this far apart.
 const STEP: Duration = Duration::from_millis(40);
@@ -104,29 +103,14 @@ impl Course {
         }
         self.fleet.finish().context("end well")?;
         let written: u64 = self.feeds.iter().map(Feed::written).sum();
-        let status = self.fleet.status()?;
-        let told = |name| number(&status, name).with_context(|| format!("no {name} in {status:#}"));
-        let sum = told("rows")? + told("quarantined")? + told("duplicates")? + told("unselected")?;
-        let closes = status.get("closes").and_then(Value::as_bool);
-        ensure!(told("journaled")? == sum, "status does not close: {status:#}");
-        ensure!(closes == Some(true), "status says that it does not close: {status:#}");
-        ensure!(told("waiting")? == 0, "the table was not settled: {status:#}");
-        ensure!(told("gaps")? == 0 && told("lost")? == 0, "something was lost: {status:#}");
-        ensure!(told("journaled")? == written, "{written} records were written: {status:#}");
-        let found = check_files(&self.fleet.store(), &self.fleet.feeds())?;
-        ensure!(number(&found, "rows") == Some(written), "{written} were written: {found:#}");
-        eprintln!("{written} records, seed {}: {found:#}", self.seed);
+        let verdict = Verdict::of(&self.fleet, &self.fleet.store(), written)?;
+        ensure!(
+            verdict.problems.is_empty(),
+            "{}\n{:#}",
+            verdict.problems.join("\n"),
+            verdict.found
+        );
+        eprintln!("{written} records, seed {}: {:#}", self.seed, verdict.found);
         Ok(())
-    }
-}
-
-/// A number by its name, wherever it stands.
-fn number(value: &Value, name: &str) -> Option<u64> {
-    match value {
-        Value::Object(members) => members
-            .get(name)
-            .and_then(Value::as_u64)
-            .or_else(|| members.values().find_map(|member| number(member, name))),
-        _ => None,
     }
 }

@@ -15,7 +15,8 @@ use futures::future::join_all;
 use object_store::path::Path;
 use seam::Entropy;
 use store::{CreateError, Store};
-use tests::moto::{Moto, Proxy};
+use tests::moto::Moto;
+use tests::s3_proxy::Proxy;
 
 const BUCKET: &str = "orgtrail-test";
 /// What a case's child process works on.

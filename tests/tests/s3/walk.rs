@@ -12,10 +12,11 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use sample::{Grouping, Organization, Shape};
 use store::Store;
-use tests::moto::{Moto, Proxy};
+use tests::moto::Moto;
 use tests::process::{PATIENCE, Process, free_port};
 use tests::programs::{orgtrail, orgtrail_agent};
 use tests::python::{Python, run};
+use tests::s3_proxy::Proxy;
 
 use crate::{BUCKET, case, url, with, without_aws};
 
