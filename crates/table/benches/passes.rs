@@ -95,7 +95,8 @@ async fn once(events: u64) {
     }
     for (name, mut seconds) in cpu {
         seconds.sort_by(f64::total_cmp);
-        println!("{name:<34}{:>20.2} CPU s, median", seconds[seconds.len() / 2]);
+        let median = seconds.get(seconds.len() / 2).copied().unwrap_or_default();
+        println!("{name:<34}{median:>20.2} CPU s, median");
     }
 }
 
