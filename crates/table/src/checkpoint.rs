@@ -15,7 +15,7 @@ use futures::TryStreamExt;
 use integrity::sha256;
 use ledger::{Head, Ledger};
 use object_store::path::Path;
-use store::{CreateError, Store, StoreError};
+use store::{Store, StoreError};
 
 use crate::error::TableError;
 use crate::layout::Layout;
@@ -148,10 +148,10 @@ async fn listed(store: &Store, object: &ObjectRef) -> Result<Vec<DataFile>, Tabl
     serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
 }
 
-/// Puts an object whose name holds its hash: one that is there already is it.
+/// Makes sure of an object whose name holds its hash. A store that answers "it
+/// exists" is not believed: a conflict may have been with a put that never landed,
+/// and a record that named such an object would lose the list of a date's files.
 async fn put(store: &Store, path: &Path, bytes: Vec<u8>) -> Result<(), TableError> {
-    match store.create(path, Bytes::from(bytes)).await {
-        Ok(()) | Err(CreateError::AlreadyExists) => Ok(()),
-        Err(error) => Err(TableError::Store(StoreError::from(error))),
-    }
+    let ensured = store.ensure(path, Bytes::from(bytes)).await;
+    ensured.map_err(|error| TableError::Store(StoreError::from(error)))
 }
