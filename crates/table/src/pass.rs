@@ -126,7 +126,9 @@ impl Table {
     ) -> Result<Option<Range>, TableError> {
         let position = self.state.position;
         let mut reader = match self.reader.take() {
-            Some(reader) if to.is_none_or(|to| reader.head <= to) => reader,
+            Some(reader) if reader.head >= position && to.is_none_or(|to| reader.head <= to) => {
+                reader
+            }
             _ => self.journal.fold_to(position).await?,
         };
         let journaled_before = reader.totals.journaled;

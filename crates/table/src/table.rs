@@ -158,7 +158,8 @@ impl Table {
     pub async fn refresh(&mut self) -> Result<(), TableError> {
         let open_before = self.state.open.as_ref().map(|open| open.number);
         let position = self.state.position;
-        checkpoint::advance(&self.ledger, &mut self.state).await?;
+        // Some records may be folded although the next one could not be read.
+        let advanced = checkpoint::advance(&self.ledger, &mut self.state).await;
         if self.state.position != position {
             self.reader = None;
         }
@@ -168,7 +169,7 @@ impl Table {
             }
             _ => {}
         }
-        Ok(())
+        advanced
     }
 
     /// Whether the fresh rows should be settled now: the oldest has waited long
