@@ -30,10 +30,11 @@ impl Spool {
         if from > self.durable {
             return Ok(Vec::new());
         }
-        let at =
-            self.segments.partition_point(|segment| segment.last().is_some_and(|last| last < from));
-        let Some(segment) = self.segments.get(at) else { return Ok(Vec::new()) };
-        let Some(run) = segment.run_from(from) else { return Ok(Vec::new()) };
+        // A segment in which nothing can be read may lie between two others.
+        let held = self.segments.iter().find_map(|one| Some((one, one.run_from(from)?)));
+        let Some((segment, run)) = held else {
+            return Err(ReadError::Hole { first: from, last: self.durable });
+        };
         if from < run.first {
             return Err(ReadError::Hole { first: from, last: run.first - 1 });
         }

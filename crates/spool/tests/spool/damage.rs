@@ -77,6 +77,21 @@ fn a_hole_is_said_before_it_is_crossed() {
     assert_eq!(spool.read(third, 1 << 20).expect("read")[0].sequence, third);
 }
 
+/// Found by fuzzing: nothing was read there, and nothing said why.
+#[test]
+fn a_hole_at_the_end_is_said_like_any_other() {
+    let (mut files, segments) = small_files();
+    let (second, third) = (first(&segments[1]), first(&segments[2]));
+    files.get_mut(&segments[1]).expect("the second")[128..].fill(0);
+    files.get_mut(&segments[2]).expect("the third").truncate(128);
+    let (mut spool, _) = open(SimDisk::holding(&files).handle(), options(600, 1 << 20));
+    assert_eq!(spool.durable(), third - 1);
+    let hole = spool.read(second, 1 << 20).expect_err("a hole");
+    assert!(
+        matches!(hole, ReadError::Hole { first, last } if (first, last) == (second, third - 1))
+    );
+}
+
 #[test]
 fn an_emptied_or_overwritten_segment_costs_its_own_sequences() {
     let (files, segments) = small_files();
