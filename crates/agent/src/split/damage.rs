@@ -107,7 +107,10 @@ impl Damage {
             _ => return Attempt::Not,
         }
         match opening(object) {
-            Opening::Elements(_) => return Attempt::Ends { is_container: !is_array },
+            // Within a line it may be one of thousands that are never closed.
+            Opening::Elements(_) if line_begins => {
+                return Attempt::Ends { is_container: !is_array };
+            }
             Opening::Unknown if !ended => return Attempt::Unknown,
             _ => {}
         }

@@ -217,6 +217,14 @@ fn what_is_no_record_is_set_aside_and_the_rest_goes_on() {
     check(format!("{{\"Records\":[{deep},{b}]}}"), &[&format!("too_deep@12:{deep}"), &b]);
 }
 
+/// Each of them might hold records; looking behind each of them would take time
+/// that grows with the square of their number, and make a unit of every few.
+#[test]
+fn containers_that_never_close_are_one_unit() {
+    let lines = split("{\"Records\":[".repeat(20_000).as_bytes());
+    assert!(lines.len() <= 2, "{} units", lines.len());
+}
+
 #[test]
 fn invalid_utf8_takes_only_its_own_record() {
     let b = record(2);
