@@ -39,6 +39,9 @@ const GOOD_SESSION: Duration = Duration::from_secs(10);
 /// The credit that an agent with a backlog asks for, in bytes.
 const WANT_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The credit that an agent without a backlog keeps, in bytes.
+const KEEP_BYTES: u64 = 8 * 1024;
+
 /// Batches sent and not acked at once; bounds what is remembered of each.
 const UNACKED_MAX: usize = 256;
 
@@ -159,6 +162,7 @@ impl Forward {
             ready: None,
             credit: 0,
             wants: false,
+            takes_back: false,
         };
         match session.align(stop).await {
             Ok(()) => tracing::info!(%aggregator, from = session.sent.0 + 1, "forwarding"),
@@ -181,6 +185,8 @@ struct Session<'a> {
     credit: u64,
     /// Credit was asked for and has not come.
     wants: bool,
+    /// The aggregator takes credit back.
+    takes_back: bool,
 }
 
 impl Session<'_> {
@@ -206,6 +212,7 @@ impl Session<'_> {
                 _ => {}
             }
         };
+        self.takes_back = welcome.takes_back;
         let position = welcome.position.as_ref().and_then(|position| {
             Some((position.watermark, Hash::try_from(position.chain.as_ref()).ok()?))
         });
@@ -413,6 +420,7 @@ impl Session<'_> {
                     batch.progress = Some(self.progress());
                     self.send(from_agent::Message::Batch(batch)).await?;
                 }
+                None if !backlog => return self.give_back().await,
                 held => {
                     self.ready = held;
                     let need = self.ready.as_ref().map_or(0, |encoded| encoded.cost);
@@ -424,6 +432,16 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Leaves to others what a backlog needed that has gone.
+    async fn give_back(&mut self) -> Result<(), SessionEnd> {
+        let bytes = self.credit.saturating_sub(KEEP_BYTES);
+        if bytes == 0 || !self.takes_back {
+            return Ok(());
+        }
+        self.credit -= bytes;
+        self.send(from_agent::Message::GiveBack(v1::GiveBack { bytes })).await
     }
 
     async fn want(&mut self, backlog: bool, need: u64) -> Result<(), SessionEnd> {

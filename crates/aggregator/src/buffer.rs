@@ -4,6 +4,11 @@
 //! if nothing of it is buffered. What is buffered holds the credit that its agent
 //! spent on it; dropping it gives the credit back to the pool, so memory cannot
 //! leak on any path.
+//!
+//! A commit takes one batch of every stream, then a second one, until it is full:
+//! an agent that sends a hundred times as much as another one fills what the
+//! other leaves, and nobody waits behind its backlog. Streams that were in the last
+//! commits are last in the next, should not all of them fit.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +17,15 @@ use std::time::Duration;
 use integrity::Hash;
 use journal::{Certificate, Progress, State};
 use serde_json::{Map, Value};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::credit::{Permit, Pool};
 use crate::verify::Verified;
+
+/// Cursor changes in one commit, as JSON; a batch that alone has more is committed
+/// alone. With what one batch may have, a commit record stays within its limit.
+const COMMIT_CURSOR_BYTES_MAX: usize = 4 << 20;
 
 /// A stream's committed end, as sessions see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +43,10 @@ pub(crate) struct Admitted {
     pub(crate) certificate: Certificate,
     pub(crate) batch: Verified,
     pub(crate) cursors: BTreeMap<String, Map<String, Value>>,
+    /// How long the cursor changes are as JSON.
+    pub(crate) cursor_bytes: usize,
     /// Held for its drop: it goes back to the pool when the batch leaves the buffer.
-    pub(crate) _credit: OwnedSemaphorePermit,
+    pub(crate) _credit: Permit,
 }
 
 /// What became of an offered batch.
@@ -56,8 +68,7 @@ pub(crate) enum Admission {
 pub struct Buffer {
     inner: Mutex<Inner>,
     changed: Notify,
-    credit: Arc<Semaphore>,
-    buffer_bytes: u64,
+    credit: Arc<Pool>,
     flush_bytes: u64,
     flush_age: Duration,
 }
@@ -71,37 +82,39 @@ struct Inner {
     streams: BTreeMap<u64, watch::Sender<Position>>,
     progress: BTreeMap<u64, Progress>,
     urgent: BTreeSet<u64>,
+    /// Of streams with a backlog, when they last were in a commit.
+    turns: BTreeMap<u64, u64>,
+    turn: u64,
 }
 
 impl Buffer {
-    /// A buffer of `buffer_bytes`, to be flushed at `flush_bytes` or `flush_age`.
+    /// A buffer of `buffer_bytes`, to be flushed at `flush_bytes` or `flush_age`,
+    /// shared by at most `sessions_max` sessions.
     #[must_use]
-    pub fn new(buffer_bytes: u64, flush_bytes: u64, flush_age: Duration) -> Self {
-        let permits = usize::try_from(buffer_bytes).unwrap_or(Semaphore::MAX_PERMITS);
+    pub fn new(
+        buffer_bytes: u64,
+        flush_bytes: u64,
+        flush_age: Duration,
+        sessions_max: usize,
+    ) -> Self {
         Self {
             inner: Mutex::default(),
             changed: Notify::new(),
-            credit: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
-            buffer_bytes,
+            credit: Arc::new(Pool::new(buffer_bytes, sessions_max)),
             flush_bytes,
             flush_age,
         }
     }
 
-    /// The pool that all credit comes from, in bytes.
-    pub(crate) fn credit(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.credit)
-    }
-
-    /// The most that one session may hold at once.
-    pub(crate) fn session_credit_max(&self) -> u64 {
-        self.buffer_bytes / 4
+    /// The pool that all credit comes from.
+    pub(crate) fn credit(&self) -> &Arc<Pool> {
+        &self.credit
     }
 
     /// Bytes that are granted or buffered.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
-        self.buffer_bytes.saturating_sub(self.credit.available_permits() as u64)
+        self.credit.used_bytes()
     }
 
     /// Follows a stream that the journal has opened.
@@ -174,17 +187,7 @@ impl Buffer {
     pub(crate) async fn due(&self) {
         loop {
             let changed = self.changed.notified();
-            let wait = {
-                let mut inner = self.lock();
-                if inner.inflated_bytes >= self.flush_bytes {
-                    return;
-                }
-                if !inner.urgent.is_empty() {
-                    inner.oldest.get_or_insert_with(Instant::now);
-                }
-                inner.oldest.map(|oldest| oldest + self.flush_age)
-            };
-            match wait {
+            match self.due_at() {
                 Some(at) if at <= Instant::now() => return,
                 Some(at) => tokio::select! {
                     biased;
@@ -196,28 +199,63 @@ impl Buffer {
         }
     }
 
-    /// The batches of the next commit, in order; they stay buffered until
-    /// [`Buffer::remove`].
+    /// Whether a flush is due now.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due_at().is_some_and(|at| at <= Instant::now())
+    }
+
+    /// When a flush is due, as things stand.
+    fn due_at(&self) -> Option<Instant> {
+        let mut inner = self.lock();
+        if inner.inflated_bytes >= self.flush_bytes {
+            return Some(Instant::now());
+        }
+        if !inner.urgent.is_empty() {
+            inner.oldest.get_or_insert_with(Instant::now);
+        }
+        inner.oldest.map(|oldest| oldest + self.flush_age)
+    }
+
+    /// The batches of the next commit, each stream's in order and together; they
+    /// stay buffered until [`Buffer::remove`].
     pub(crate) fn next_batches(&self) -> Vec<Arc<Admitted>> {
         let inner = self.lock();
-        let mut certificates: BTreeMap<u64, &Certificate> = BTreeMap::new();
-        let mut held_back = BTreeSet::new();
-        let mut inflated_bytes = 0;
-        let mut batches = Vec::new();
+        let mut places: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut streams: Vec<VecDeque<&Arc<Admitted>>> = Vec::new();
         for admitted in &inner.queue {
-            if inflated_bytes >= self.flush_bytes {
-                break;
+            let place = *places.entry(admitted.stream).or_insert(streams.len());
+            match streams.get_mut(place) {
+                Some(batches) => batches.push_back(admitted),
+                None => streams.push(VecDeque::from([admitted])),
             }
-            // A commit says one certificate for a stream; another one waits for the next.
-            let certificate = certificates.entry(admitted.stream).or_insert(&admitted.certificate);
-            if **certificate != admitted.certificate || held_back.contains(&admitted.stream) {
-                held_back.insert(admitted.stream);
-                continue;
-            }
-            inflated_bytes += admitted.batch.lines.inflated_bytes();
-            batches.push(Arc::clone(admitted));
         }
-        batches
+        // Stable: those of one turn stay in the order in which they came.
+        streams.sort_by_key(|batches| {
+            batches.front().and_then(|first| inner.turns.get(&first.stream)).copied()
+        });
+        let mut taken: Vec<Vec<Arc<Admitted>>> = vec![Vec::new(); streams.len()];
+        let (mut inflated_bytes, mut cursor_bytes) = (0, 0);
+        let mut takes = true;
+        while takes {
+            takes = false;
+            for (waiting, taken) in streams.iter_mut().zip(&mut taken) {
+                let Some(next) = waiting.pop_front() else { continue };
+                // A commit says one certificate for a stream; another one waits for the next.
+                let differs = |first: &Arc<Admitted>| first.certificate != next.certificate;
+                let cursors = cursor_bytes + next.cursor_bytes;
+                let is_full = inflated_bytes >= self.flush_bytes
+                    || (inflated_bytes > 0 && cursors > COMMIT_CURSOR_BYTES_MAX);
+                if is_full || taken.first().is_some_and(differs) {
+                    waiting.clear();
+                    continue;
+                }
+                inflated_bytes += next.batch.lines.inflated_bytes();
+                cursor_bytes = cursors;
+                taken.push(Arc::clone(next));
+                takes = true;
+            }
+        }
+        taken.into_iter().flatten().collect()
     }
 
     /// Progress reports of all streams, and those that should not wait.
@@ -238,6 +276,9 @@ impl Buffer {
     /// Removes batches that are committed or can never be.
     pub(crate) fn remove(&self, gone: &[Arc<Admitted>]) {
         let mut inner = self.lock();
+        inner.turn += 1;
+        let turn = inner.turn;
+        inner.turns.extend(gone.iter().map(|admitted| (admitted.stream, turn)));
         let mut freed = 0;
         inner.queue.retain(|admitted| {
             let keep = !gone.iter().any(|other| Arc::ptr_eq(other, admitted));
@@ -251,9 +292,11 @@ impl Buffer {
         inner.settle_ends();
     }
 
-    /// Drops everything buffered of a stream; its agent must say hello again.
+    /// Drops everything buffered of a stream; its sessions end, and its agent must
+    /// say hello again.
     pub(crate) fn drop_stream(&self, stream: u64) {
         let mut inner = self.lock();
+        inner.streams.remove(&stream);
         let mut freed = 0;
         inner.queue.retain(|admitted| {
             let keep = admitted.stream != stream;
@@ -295,6 +338,7 @@ impl Inner {
         for admitted in &self.queue {
             ends.insert(admitted.stream, (admitted.batch.to, admitted.batch.chain));
         }
+        self.turns.retain(|stream, _| ends.contains_key(stream));
         self.ends = ends;
     }
 }
@@ -307,4 +351,105 @@ pub(crate) fn position(state: &State, stream: u64) -> Option<Position> {
         record: stream.record,
         ended: stream.ended,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::FutureExt as _;
+    use identity::SpeaksFor;
+    use journal::{AgentKey, BatchLines};
+
+    use super::*;
+
+    fn buffer(flush_bytes: u64) -> Buffer {
+        Buffer::new(64 << 20, flush_bytes, Duration::from_secs(2), 8)
+    }
+
+    /// A batch of one line of so many bytes; `certificate` is what its agent showed.
+    fn offer(buffer: &Buffer, stream: u64, from: u64, bytes: usize, certificate: u8) -> Admission {
+        let account = "111122223333".parse().expect("an account");
+        let key = AgentKey { account, agent: format!("a{stream}").parse().expect("a name") };
+        buffer.follow(
+            stream,
+            Position { watermark: 0, chain: Hash([0; 32]), record: stream, ended: false },
+        );
+        let credit = buffer.credit().ask(&key, 1).granted().now_or_never().expect("a byte");
+        let chain = |sequence: u64| Hash([u8::try_from(sequence % 251).expect("below 251"); 32]);
+        buffer.admit(Admitted {
+            stream,
+            certificate: Certificate {
+                fingerprint: Hash([certificate; 32]),
+                speaks_for: SpeaksFor::Account(account),
+            },
+            batch: Verified {
+                from,
+                to: from,
+                previous_chain: chain(from - 1),
+                chain: chain(from),
+                continuations: 0,
+                lines: BatchLines::Plain(Bytes::from(vec![b'x'; bytes])),
+            },
+            cursors: BTreeMap::new(),
+            cursor_bytes: bytes,
+            _credit: credit,
+        })
+    }
+
+    fn taken(buffer: &Buffer) -> Vec<(u64, u64)> {
+        let batches = buffer.next_batches();
+        batches.iter().map(|admitted| (admitted.stream, admitted.batch.from)).collect()
+    }
+
+    #[test]
+    fn a_commit_takes_from_every_stream_before_it_takes_more_of_one() {
+        let buffer = buffer(10_000);
+        for from in 1..=100 {
+            assert_eq!(offer(&buffer, 1, from, 1_000, 1), Admission::Admitted);
+        }
+        offer(&buffer, 2, 1, 10, 1);
+        offer(&buffer, 3, 1, 10, 1);
+        offer(&buffer, 2, 2, 10, 1);
+        let first = taken(&buffer);
+        let of = |stream: u64| -> Vec<u64> {
+            first.iter().filter(|(number, _)| *number == stream).map(|(_, from)| *from).collect()
+        };
+        assert_eq!((of(2), of(3)), (vec![1, 2], vec![1]), "nobody waits behind a backlog");
+        assert_eq!(of(1), (1..=10).collect::<Vec<_>>(), "and it fills the rest, in its order");
+        let mut together = first.iter().map(|(stream, _)| *stream).collect::<Vec<_>>();
+        together.dedup();
+        assert_eq!(together, [1, 2, 3], "a stream's batches stand together");
+    }
+
+    #[test]
+    fn with_more_streams_than_fit_those_left_out_are_first_in_the_next_commit() {
+        let buffer = buffer(1_000);
+        for stream in 1..=30 {
+            offer(&buffer, stream, 1, 100, 1);
+            offer(&buffer, stream, 2, 100, 1);
+        }
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let batches = buffer.next_batches();
+            seen.extend(batches.iter().map(|admitted| (admitted.stream, admitted.batch.from)));
+            buffer.remove(&batches);
+        }
+        assert_eq!(seen.iter().filter(|(_, from)| *from == 1).count(), 30, "{seen:?}");
+    }
+
+    #[test]
+    fn one_commit_holds_one_certificate_of_a_stream_and_bounded_cursors() {
+        let buffer = buffer(64 << 20);
+        offer(&buffer, 1, 1, 10, 1);
+        offer(&buffer, 1, 2, 10, 2);
+        offer(&buffer, 1, 3, 10, 1);
+        assert_eq!(taken(&buffer), [(1, 1)]);
+        buffer.remove(&buffer.next_batches());
+        for stream in 2..8 {
+            offer(&buffer, stream, 1, 1 << 20, 1);
+        }
+        let cursors: usize =
+            buffer.next_batches().iter().map(|admitted| admitted.cursor_bytes).sum();
+        assert!(cursors <= COMMIT_CURSOR_BYTES_MAX && cursors > 0, "{cursors}");
+    }
 }

@@ -30,6 +30,9 @@ const RETRY_MILLIS: [u64; 6] = [50, 100, 250, 500, 1_000, 2_000];
 /// What agents said of themselves is committed this often, if nothing else is.
 pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 
+/// What agents said of themselves in one commit, as JSON; the rest is said in the next.
+const COMMIT_PROGRESS_BYTES_MAX: usize = 2 << 20;
+
 /// What sessions ask the committer.
 #[derive(Clone, Debug)]
 pub struct Requests(mpsc::Sender<Request>);
@@ -144,6 +147,10 @@ impl Committer {
                 request = self.requests.recv() => {
                     let Some(request) = request else { break };
                     self.answer(request, &stop).await?;
+                    // However many ask, what is buffered has its turn.
+                    if self.buffer.is_due() {
+                        self.flush(&stop).await?;
+                    }
                 }
                 () = self.buffer.due() => self.flush(&stop).await?,
                 () = tokio::time::sleep_until(next_progress) => {
@@ -305,12 +312,17 @@ impl Committer {
             .into_iter()
             .partition(|(stream, _)| position(&self.state, *stream).is_some_and(|p| !p.ended));
         self.buffer.reported(dead.into_iter().map(|(stream, _)| stream));
+        let mut bytes = 0;
         live.into_iter()
             .filter(|(stream, _)| {
                 let committed = self.progress_committed_at.get(stream);
                 let old = committed
                     .is_none_or(|at| now.duration_since(*at).unsigned_abs() >= PROGRESS_EVERY);
                 old || urgent.contains(stream)
+            })
+            .take_while(|(_, progress)| {
+                bytes += serde_json::to_vec(progress).map_or(0, |text| text.len());
+                bytes <= COMMIT_PROGRESS_BYTES_MAX
             })
             .collect()
     }

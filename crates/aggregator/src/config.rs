@@ -48,7 +48,21 @@ pub enum InvalidConfig {
         /// The most allowed.
         most: u64,
     },
+    /// The buffer cannot give every agent a credit.
+    #[error(
+        "aggregator.buffer_bytes ({buffer}) must be at least {BYTES_PER_SESSION_MIN} for each of \
+         aggregator.sessions_max ({sessions})"
+    )]
+    Share {
+        /// `buffer_bytes`
+        buffer: u64,
+        /// `sessions_max`
+        sessions: u64,
+    },
 }
+
+/// What the buffer must have for every session, so that each can be given credit.
+const BYTES_PER_SESSION_MIN: u64 = 2048;
 
 impl Config {
     /// Checks that the settings make sense together.
@@ -68,6 +82,10 @@ impl Config {
             if !(least..=most).contains(&value) {
                 return Err(InvalidConfig::Range { key, value, least, most });
             }
+        }
+        let (buffer, sessions) = (self.buffer_bytes, self.sessions_max as u64);
+        if buffer / BYTES_PER_SESSION_MIN < sessions {
+            return Err(InvalidConfig::Share { buffer, sessions });
         }
         Ok(())
     }

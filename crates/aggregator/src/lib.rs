@@ -10,20 +10,27 @@
 //! comes from one pool of `buffer_bytes`, and what is buffered holds its credit
 //! until it is committed. The aggregator keeps no state on disk.
 //!
-//! Layout: `serve` (TLS and gRPC in front), `session`, `verify`, `buffer`,
-//! `committer` with `flush`, `config`, `metrics`, `health`.
+//! Layout: `serve` (TLS and gRPC in front) with `accept` (who may connect),
+//! `session` with its `allowance` and `cursors`, `pace` (how often), `verify`,
+//! `buffer` and `credit` (whose turn it is), `committer` with `flush`, `config`,
+//! `metrics`, `health`.
 //!
 //! # Why one committer
 //! One commit is in flight for one process, so commits have one order and one
 //! owner, and folded state never advances behind somebody's back. Several
 //! aggregators on one store race on record n+1, and nobody has to lead.
 
+mod accept;
+mod allowance;
 mod buffer;
 mod committer;
 mod config;
+mod credit;
+mod cursors;
 mod flush;
 mod health;
 mod metrics;
+mod pace;
 mod serve;
 mod session;
 mod verify;
@@ -35,3 +42,4 @@ pub use health::Health;
 pub use metrics::Metrics;
 pub use serve::{ServeError, Server};
 pub use session::{Doubt, Session, SessionEnd};
+pub use verify::{Contradiction, check_batch};

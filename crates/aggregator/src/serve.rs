@@ -7,25 +7,23 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::StreamExt;
-use identity::{Credentials, Peer};
+use identity::Credentials;
 use journal::{Journal, JournalError};
 use rustls::ServerConfig;
 use seam::{Blocking, Clock, Entropy};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 use wire::v1;
 
+use crate::accept::{Accept, Caller, HANDSHAKES_MAX};
 use crate::buffer::Buffer;
 use crate::committer::{Committer, CommitterError};
 use crate::config::Config;
@@ -33,14 +31,20 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::session::{Doubt, Session};
 
-/// Handshakes under way at once; a slow one must not hold up the others.
-const HANDSHAKES_MAX: usize = 256;
-
 /// Answers that wait for one agent.
 const OUTBOUND_MAX: usize = 64;
 
 /// What HTTP/2 lets one session send before it is read; a whole batch fits.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Sessions on one connection.
+const STREAMS_MAX: u32 = 1;
+
+/// Headers of one call.
+const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+
+/// Calls that were reset before they were looked at; more of them end the connection.
+const PENDING_RESETS_MAX: usize = 20;
 
 /// How often a silent connection is asked whether it lives, and how long it may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
@@ -104,6 +108,7 @@ impl Server {
             config.buffer_bytes,
             config.flush_bytes,
             Duration::from_millis(config.flush_age_millis),
+            config.sessions_max,
         ));
         let (clock, entropy, blocking) = seams;
         health.store_answered(state.head, state.totals.inflated_bytes);
@@ -151,25 +156,23 @@ impl Server {
         let committing = committer.run(committer_stop.clone());
         tasks.spawn(async move { committing.await.map_err(ServeError::Committer) });
         tasks.spawn(reload(Arc::clone(&credentials), stop.clone()));
-        tasks.spawn(accept(
-            Accept {
-                listener,
-                credentials,
-                sessions: Arc::new(Semaphore::new(config.sessions_max)),
-                handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
-                tracker: tracker.clone(),
-                metrics,
-            },
-            accepted,
-            stop.clone(),
-        ));
+        let accept = Accept {
+            listener,
+            credentials,
+            connections: Arc::new(Semaphore::new(config.sessions_max)),
+            tracker: tracker.clone(),
+            metrics,
+        };
+        tasks.spawn(accept.run(accepted, stop.clone()));
         let service = Service { session, tracker: tracker.clone(), stop: sessions_stop.clone() };
         let http_stopped = http_stop.clone();
         tasks.spawn(async move {
             tonic::transport::Server::builder()
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(STREAM_WINDOW_BYTES)
-                .max_concurrent_streams(4)
+                .max_concurrent_streams(STREAMS_MAX)
+                .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+                .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
                 .http2_keepalive_interval(Some(KEEPALIVE.0))
                 .http2_keepalive_timeout(Some(KEEPALIVE.1))
                 .add_service(wire::server(service))
@@ -259,116 +262,6 @@ async fn reload(
     }
 }
 
-struct Accept {
-    listener: TcpListener,
-    credentials: Arc<Credentials<ServerConfig>>,
-    sessions: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
-    tracker: TaskTracker,
-    metrics: Metrics,
-}
-
-async fn accept(
-    accept: Accept,
-    accepted: mpsc::Sender<std::io::Result<Connection>>,
-    stop: CancellationToken,
-) -> Result<(), ServeError> {
-    let Accept { listener, credentials, sessions, handshakes, tracker, metrics } = accept;
-    loop {
-        let (stream, address) = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of descriptors, usually: let some be closed first.
-                    tracing::error!(%error, "cannot accept connections");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                    continue;
-                }
-            },
-        };
-        let room = Arc::clone(&sessions).try_acquire_owned();
-        let slot = Arc::clone(&handshakes).try_acquire_owned();
-        let (Ok(room), Ok(slot)) = (room, slot) else {
-            tracing::warn!(%address, "refused a connection: aggregator.sessions_max are connected");
-            metrics.refuse("connections");
-            continue;
-        };
-        let config = credentials.config();
-        let (accepted, stop, metrics) = (accepted.clone(), stop.clone(), metrics.clone());
-        tracker.spawn(async move {
-            let _slot = slot;
-            let handshake = tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                handshake = identity::tls::accept(stream, config) => handshake,
-            };
-            match handshake {
-                Ok((stream, peer)) => {
-                    tracing::info!(%address, agent = %peer.identity, "agent connected");
-                    let connection = Connection { stream, peer, _room: room };
-                    // Closed only when the server has stopped.
-                    drop(accepted.send(Ok(connection)).await);
-                }
-                Err(error) => {
-                    metrics.handshakes_failed.inc();
-                    tracing::warn!(%address, "refused a connection: {error}");
-                }
-            }
-        });
-    }
-}
-
-/// A connection that proved who it is.
-struct Connection {
-    stream: identity::tls::ServerStream,
-    peer: Peer,
-    _room: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
 /// The gRPC face: turns a call into a session.
 struct Service {
     session: Session,
@@ -385,11 +278,13 @@ impl v1::delivery_server::Delivery for Service {
         &self,
         request: Request<Streaming<v1::FromAgent>>,
     ) -> Result<Response<Self::DeliverStream>, Status> {
-        let peer = request
+        let caller = request
             .extensions()
-            .get::<Peer>()
+            .get::<Caller>()
             .cloned()
             .ok_or_else(|| Status::unauthenticated("no certificate was shown"))?;
+        let begun = caller.begin();
+        let peer = caller.peer;
         let (outbound, answers) = mpsc::channel(OUTBOUND_MAX);
         let session = self.session.clone();
         let stop = self.stop.clone();
@@ -399,6 +294,7 @@ impl v1::delivery_server::Delivery for Service {
             request.into_inner().take_while(|message| std::future::ready(message.is_ok()));
         let inbound = Box::pin(inbound.filter_map(|message| std::future::ready(message.ok())));
         self.tracker.spawn(async move {
+            let _begun = begun;
             let end = session.run(peer, inbound, outbound, stop).await;
             tracing::info!(%agent, "session ended: {end}");
         });

@@ -5,9 +5,8 @@
 //! It admits batches in the order they come, tells the agent its stream's end
 //! when that is committed, and hands out credit from the shared pool.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,23 +14,21 @@ use futures::{Stream, StreamExt};
 use identity::{Peer, SpeaksFor};
 use integrity::{SpoolId, StreamHasher};
 use jiff::Timestamp;
-use journal::{Certificate, Invalid, Open, Progress, SourceProgress};
+use journal::{AgentKey, Certificate, Invalid, Open, Progress, SourceProgress};
 use seam::{Blocking, Clock};
-use serde_json::{Map, Value};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wire::v1::{self, Refusal};
 
+use crate::allowance::Allowance;
 use crate::buffer::{Admission, Admitted, Buffer, Position};
 use crate::committer::{Known, Requests};
+use crate::credit::Permit;
+use crate::cursors::{Changes, SOURCE_NAME_BYTES_MAX, told};
 use crate::metrics::Metrics;
+use crate::pace::Paces;
 use crate::verify::verify;
-
-/// Credit that every session is given without asking, in bytes.
-const BASE_CREDIT_BYTES: u64 = 64 * 1024;
-
-/// The most that one session may be granted and not have used, in bytes.
-const SESSION_CREDIT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// How long an agent may take to say hello, and we to answer it.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,11 +42,11 @@ const IDENTITY_EVERY: Duration = Duration::from_secs(2);
 /// How long a message may wait for an agent that does not read.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Sources one agent may report progress of.
-const SOURCES_MAX: usize = 256;
+/// Batches of one session that may wait for their ack; the next are not read before.
+const UNACKED_MAX: usize = 256;
 
-/// Longest source name, in bytes.
-const SOURCE_NAME_BYTES_MAX: usize = 256;
+/// Their cursor changes, as JSON; one batch may alone have more.
+const UNACKED_CURSOR_BYTES_MAX: usize = 1 << 20;
 
 /// Longest text that an agent may have shown to people, in characters.
 const LABEL_CHARS_MAX: usize = 120;
@@ -67,6 +64,7 @@ pub struct Session {
     pub(crate) blocking: Blocking,
     pub(crate) metrics: Metrics,
     pub(crate) doubt: Doubt,
+    paces: Arc<Paces>,
 }
 
 impl fmt::Debug for Session {
@@ -95,7 +93,6 @@ pub enum SessionEnd {
 }
 
 type Outbound = mpsc::Sender<v1::FromAggregator>;
-type Granting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 fn refuse(reason: Refusal, message: impl Into<String>) -> SessionEnd {
     SessionEnd::Refused { reason, message: message.into() }
@@ -115,7 +112,8 @@ impl Session {
     ) -> Self {
         let verifying = Arc::new(Semaphore::new(verify_concurrency.max(1)));
         let (clock, blocking) = seams;
-        Self { requests, buffer, verifying, clock, blocking, metrics, doubt }
+        let paces = Arc::new(Paces::default());
+        Self { requests, buffer, verifying, clock, blocking, metrics, doubt, paces }
     }
 
     /// Runs one session to its end.
@@ -130,14 +128,16 @@ impl Session {
         S: Stream<Item = v1::FromAgent> + Send + Unpin,
     {
         self.metrics.sessions.inc();
+        let key = AgentKey { account: peer.identity.account, agent: peer.identity.agent.clone() };
         let mut live = Live {
             shared: self,
             peer: &peer,
             inbound,
             outbound: outbound.clone(),
-            granted: None,
-            granting: None,
+            allowance: Allowance::new(self.buffer.credit(), key.clone()),
+            key,
             unacked: VecDeque::new(),
+            unacked_cursor_bytes: 0,
         };
         let end = live.serve(&stop).await.unwrap_or_else(|end| end);
         self.metrics.sessions.dec();
@@ -157,12 +157,11 @@ struct Live<'a, S> {
     peer: &'a Peer,
     inbound: S,
     outbound: Outbound,
-    /// Credit the agent has and did not use yet.
-    granted: Option<OwnedSemaphorePermit>,
-    /// Credit that is being waited for.
-    granting: Option<Granting>,
-    /// What was admitted and is not acked: last sequence.
-    unacked: VecDeque<u64>,
+    key: AgentKey,
+    allowance: Allowance,
+    /// What was admitted and is not acked: last sequence, length of cursor changes.
+    unacked: VecDeque<(u64, usize)>,
+    unacked_cursor_bytes: usize,
 }
 
 /// The stream that a session speaks for, once it is open.
@@ -186,7 +185,7 @@ where
             Some(opened) => opened,
             None => self.open(stop).await?,
         };
-        self.grant(BASE_CREDIT_BYTES);
+        self.allowance.ask_base();
         let end = self.converse(&mut opened, stop).await;
         self.shared.buffer.report_soon(opened.number);
         end
@@ -220,8 +219,12 @@ where
         spool: Option<SpoolId>,
         stop: &CancellationToken,
     ) -> Result<Option<Opened>, SessionEnd> {
-        let identity = &self.peer.identity;
-        let asked = self.shared.requests.hello(identity.account, identity.agent.clone(), spool);
+        if !self.shared.paces.sessions.take(&self.key, Instant::now()) {
+            let message = "this agent begins sessions too often; it may begin one a second";
+            return Err(refuse(Refusal::Unavailable, message));
+        }
+        let AgentKey { account, agent } = self.key.clone();
+        let asked = self.shared.requests.hello(account, agent, spool);
         let known: Known = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(draining()),
@@ -246,8 +249,9 @@ where
                 chain: position.chain.0.to_vec().into(),
                 ended: position.ended,
             }),
-            cursors: cursors(known.cursors),
+            cursors: told(known.cursors),
             fenced_by: known.active_opened_by,
+            takes_back: true,
         };
         self.send(v1::from_aggregator::Message::Welcome(welcome)).await?;
         Ok(match (known.stream, spool) {
@@ -289,6 +293,10 @@ where
             [] => None,
             id => Some(SpoolId::try_from(id).map_err(invalid)?),
         };
+        if !self.shared.paces.opens.take(&self.key, Instant::now()) {
+            let message = "this agent opens spools too often; it may open one every ten seconds";
+            return Err(refuse(Refusal::Unavailable, message));
+        }
         let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| hex_text(bytes));
         let request = Open {
             account: self.peer.identity.account,
@@ -319,7 +327,7 @@ where
         let message = v1::Opened {
             spool_id: spool.0.to_vec().into(),
             record: opened.stream,
-            cursors: cursors(opened.cursors),
+            cursors: told(opened.cursors),
         };
         self.send(v1::from_aggregator::Message::Opened(message)).await?;
         Ok(self.opened(opened.stream, spool, opened.position))
@@ -332,25 +340,37 @@ where
     ) -> Result<SessionEnd, SessionEnd> {
         let mut vouch = tokio::time::interval(IDENTITY_EVERY);
         vouch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut silent_until = tokio::time::Instant::now() + SILENCE_MAX;
+        let mut silent_until = Instant::now() + SILENCE_MAX;
         self.ack(opened).await?;
         loop {
+            // An agent that is not listened to is not silent.
+            let listens = self.has_room();
+            if !listens {
+                silent_until = Instant::now() + SILENCE_MAX;
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return self.last_acks(opened).await,
-                _ = vouch.tick() => self.vouch()?,
+                _ = vouch.tick() => {
+                    self.vouch()?;
+                    self.uses_its_credit()?;
+                }
                 changed = opened.position.changed() => {
                     if changed.is_err() {
-                        return Err(draining());
+                        let message = "what was sent cannot be committed; say hello again";
+                        return Err(refuse(Refusal::Invalid, message));
                     }
                     self.ack(opened).await?;
                 }
-                permit = granted(&mut self.granting) => self.hand_out(permit).await?,
+                bytes = self.allowance.granted() => {
+                    let credit = v1::Credit { bytes };
+                    self.send(v1::from_aggregator::Message::Credit(credit)).await?;
+                }
                 () = tokio::time::sleep_until(silent_until) => {
                     return Err(refuse(Refusal::Unavailable, "nothing was heard for too long"));
                 }
-                message = self.inbound.next() => {
-                    silent_until = tokio::time::Instant::now() + SILENCE_MAX;
+                message = self.inbound.next(), if listens => {
+                    silent_until = Instant::now() + SILENCE_MAX;
                     let Some(message) = message else { return Ok(SessionEnd::Closed) };
                     self.take(opened, message).await?;
                 }
@@ -370,7 +390,12 @@ where
                 Ok(())
             }
             Some(v1::from_agent::Message::Want(want)) => {
-                self.grant(want.bytes);
+                self.allowance.ask(want.bytes);
+                Ok(())
+            }
+            Some(v1::from_agent::Message::GiveBack(back)) => {
+                // Dropped at once, which serves whoever waits.
+                drop(self.allowance.spend(back.bytes.min(self.allowance.bytes())));
                 Ok(())
             }
             Some(v1::from_agent::Message::Hello(_) | v1::from_agent::Message::Open(_)) => {
@@ -384,7 +409,9 @@ where
     async fn batch(&mut self, opened: &mut Opened, batch: v1::Batch) -> Result<(), SessionEnd> {
         let cost = wire::batch_cost(batch.frame.len() as u64, batch.inflated_bytes);
         let credit = self.spend(cost)?;
-        let cursors = changes(&batch.cursors)?;
+        let cursors = Changes::read(&batch.cursors)
+            .map_err(|invalid| refuse(Refusal::Invalid, invalid.to_string()))?;
+        let cursor_bytes = cursors.bytes;
         let progress = batch.progress.clone();
         let slot = Arc::clone(&self.shared.verifying).acquire_owned().await;
         let hasher = Arc::clone(&opened.hasher);
@@ -397,15 +424,17 @@ where
             stream: opened.number,
             certificate: self.certificate(),
             batch: verified,
-            cursors,
+            cursors: cursors.by_source,
+            cursor_bytes,
             _credit: credit,
         };
         match self.shared.buffer.admit(admitted) {
             Admission::Admitted => {
                 self.shared.metrics.batches.inc();
-                self.unacked.push_back(to);
+                self.unacked.push_back((to, cursor_bytes));
+                self.unacked_cursor_bytes += cursor_bytes;
             }
-            Admission::Duplicate => self.grant(BASE_CREDIT_BYTES),
+            Admission::Duplicate => self.allowance.ask_base(),
             Admission::OutOfSequence { end } => {
                 let message = format!("the stream stands at {end}; the batch does not follow it");
                 return Err(refuse(Refusal::OutOfSequence, message));
@@ -418,51 +447,40 @@ where
         Ok(())
     }
 
+    /// Whether another batch may be held for this session.
+    fn has_room(&self) -> bool {
+        self.unacked.len() < UNACKED_MAX && self.unacked_cursor_bytes < UNACKED_CURSOR_BYTES_MAX
+    }
+
     /// Takes what a batch costs out of the agent's credit.
-    fn spend(&mut self, cost: u64) -> Result<OwnedSemaphorePermit, SessionEnd> {
-        let bytes = usize::try_from(cost).unwrap_or(usize::MAX);
-        let split = self.granted.as_mut().and_then(|granted| granted.split(bytes));
-        split.ok_or_else(|| {
-            let held = self.granted.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+    fn spend(&mut self, cost: u64) -> Result<Permit, SessionEnd> {
+        let held = self.allowance.bytes();
+        self.allowance.spend(cost).ok_or_else(|| {
             let message = format!("a batch costs {cost} bytes, the agent has credit for {held}");
             refuse(Refusal::Invalid, message)
         })
     }
 
-    /// Starts to wait for as much credit as makes `wanted` in all.
-    fn grant(&mut self, wanted: u64) {
-        if self.granting.is_some() {
-            return;
-        }
-        let held = self.granted.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) as u64;
-        let most = SESSION_CREDIT_BYTES_MAX.min(self.shared.buffer.session_credit_max());
-        let missing = wanted.min(most).saturating_sub(held);
-        if missing > 0 {
-            let permits = u32::try_from(missing).unwrap_or(u32::MAX);
-            self.granting = Some(Box::pin(self.shared.buffer.credit().acquire_many_owned(permits)));
-        }
-    }
-
-    async fn hand_out(
-        &mut self,
-        permit: Result<OwnedSemaphorePermit, AcquireError>,
-    ) -> Result<(), SessionEnd> {
-        self.granting = None;
-        let permit = permit.map_err(|_| draining())?;
-        let bytes = permit.num_permits() as u64;
-        match &mut self.granted {
-            Some(granted) => granted.merge(permit),
-            granted @ None => *granted = Some(permit),
-        }
-        self.send(v1::from_aggregator::Message::Credit(v1::Credit { bytes })).await
+    /// Credit that is kept from others must be used.
+    fn uses_its_credit(&self) -> Result<(), SessionEnd> {
+        let Some(unused) = self.allowance.is_kept_from_others() else { return Ok(()) };
+        let message = format!(
+            "credit for {} bytes lay unused for {} s while other agents wait for it",
+            self.allowance.bytes(),
+            unused.as_secs()
+        );
+        Err(refuse(Refusal::Unavailable, message))
     }
 
     async fn ack(&mut self, opened: &mut Opened) -> Result<(), SessionEnd> {
         let position = *opened.position.borrow_and_update();
         if position.watermark > opened.acked {
             opened.acked = position.watermark;
-            while self.unacked.front().is_some_and(|to| *to <= position.watermark) {
+            while let Some((to, cursor_bytes)) = self.unacked.front().copied()
+                && to <= position.watermark
+            {
                 self.unacked.pop_front();
+                self.unacked_cursor_bytes -= cursor_bytes;
             }
             let ack = v1::Ack {
                 spool_id: opened.spool.0.to_vec().into(),
@@ -471,7 +489,7 @@ where
                 record: position.record,
             };
             self.send(v1::from_aggregator::Message::Ack(ack)).await?;
-            self.grant(BASE_CREDIT_BYTES);
+            self.allowance.ask_base();
         }
         if position.ended { Err(self.ended(opened)) } else { Ok(()) }
     }
@@ -486,7 +504,7 @@ where
 
     fn progress(&self, opened: &Opened, progress: Option<v1::Progress>) {
         let Some(progress) = progress else { return };
-        let sources = progress.sources.into_iter().take(SOURCES_MAX).filter_map(|source| {
+        let sources = progress.sources.into_iter().take(wire::SOURCES_MAX).filter_map(|source| {
             let caught_up_at =
                 source.caught_up_at_millis.and_then(|at| Timestamp::from_millisecond(at).ok());
             let known_delay_secs = source.known_delay_secs;
@@ -548,14 +566,6 @@ async fn send(
     }
 }
 
-/// Waits for credit, or for ever if none is being waited for.
-async fn granted(granting: &mut Option<Granting>) -> Result<OwnedSemaphorePermit, AcquireError> {
-    match granting {
-        Some(granting) => granting.await,
-        None => std::future::pending().await,
-    }
-}
-
 fn draining() -> SessionEnd {
     refuse(Refusal::Unavailable, "this aggregator is shutting down; try again, here or elsewhere")
 }
@@ -567,36 +577,4 @@ fn label(text: &str) -> String {
 
 fn hex_text(bytes: &[u8]) -> String {
     bytes.iter().take(256).map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn cursors(cursors: Vec<(String, Map<String, Value>)>) -> Vec<v1::Cursor> {
-    cursors
-        .into_iter()
-        .map(|(source, members)| v1::Cursor {
-            source,
-            changes: Value::Object(members).to_string().into_bytes().into(),
-        })
-        .collect()
-}
-
-/// The cursor changes of a batch, if each is a JSON object within its limit.
-fn changes(cursors: &[v1::Cursor]) -> Result<BTreeMap<String, Map<String, Value>>, SessionEnd> {
-    let mut all = BTreeMap::new();
-    for cursor in cursors {
-        let fits = cursor.changes.len() <= 2 * wire::CURSOR_BYTES_MAX
-            && cursor.source.len() <= SOURCE_NAME_BYTES_MAX
-            && all.len() < SOURCES_MAX;
-        let changes = serde_json::from_slice::<Map<String, Value>>(&cursor.changes);
-        match (fits, changes) {
-            (true, Ok(changes)) => {
-                all.insert(cursor.source.clone(), changes);
-            }
-            _ => {
-                let message =
-                    "a cursor is a JSON object of at most 64 KiB with a short source name";
-                return Err(refuse(Refusal::Invalid, message));
-            }
-        }
-    }
-    Ok(all)
 }

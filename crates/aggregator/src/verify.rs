@@ -6,6 +6,7 @@
 //! where the batch says. What the lines mean is not looked at.
 
 use bytes::Bytes;
+use event::record::RECORD_LIMIT_BYTES;
 use event::set_aside;
 use integrity::{Hash, StreamHasher};
 use journal::{BatchLines, FRAME_BYTES_MIN};
@@ -24,19 +25,63 @@ pub(crate) struct Verified {
 
 /// How a batch contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Contradiction {
+#[non_exhaustive]
+pub enum Contradiction {
+    /// There is no such range.
     #[error("a batch runs from {from} to {to}")]
-    Range { from: u64, to: u64 },
+    Range {
+        /// Its first sequence.
+        from: u64,
+        /// Its last one.
+        to: u64,
+    },
+    /// A part of it is too large.
     #[error("a batch has {what} of {bytes} bytes; the limit is {limit}")]
-    Limit { what: &'static str, bytes: u64, limit: u64 },
+    Limit {
+        /// The part.
+        what: &'static str,
+        /// How large it is.
+        bytes: u64,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// It has too many lines.
+    #[error("a batch has {lines} lines; the limit is {}", wire::BATCH_LINES_MAX)]
+    TooManyLines {
+        /// How many it says.
+        lines: u64,
+    },
+    /// A hash has another length.
     #[error("a chain hash is not 32 bytes")]
     Hash,
+    /// The frame is not what it claims.
     #[error("the frame does not inflate to {claimed} bytes: {why}")]
-    Frame { claimed: u64, why: String },
+    Frame {
+        /// The size that was told.
+        claimed: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// Lines and sequences differ.
     #[error("the frame has {found} lines for {expected} sequences")]
-    Lines { found: u64, expected: u64 },
+    Lines {
+        /// Lines so far.
+        found: u64,
+        /// Sequences.
+        expected: u64,
+    },
+    /// The hashes differ.
     #[error("the chain over the lines does not end where the batch says")]
     Chain,
+}
+
+/// Asks of a batch what is asked before it may enter the buffer: does it agree
+/// with itself? The number of its lines if so.
+///
+/// # Errors
+/// With the first contradiction.
+pub fn check_batch(hasher: &StreamHasher, batch: &v1::Batch) -> Result<u64, Contradiction> {
+    verify(hasher, batch).map(|verified| verified.to - verified.from + 1)
 }
 
 /// Inflates and re-hashes a batch. Blocks for the time that takes.
@@ -52,6 +97,10 @@ pub(crate) fn verify(hasher: &StreamHasher, batch: &v1::Batch) -> Result<Verifie
     if from == 0 || to < from || to == u64::MAX {
         return Err(Contradiction::Range { from, to });
     }
+    let expected = to - from + 1;
+    if expected > wire::BATCH_LINES_MAX {
+        return Err(Contradiction::TooManyLines { lines: expected });
+    }
     let inflated_bytes = usize::try_from(batch.inflated_bytes).unwrap_or(usize::MAX);
     limit("a frame", batch.frame.len(), wire::BATCH_COMPRESSED_BYTES_MAX)?;
     limit("an inflated frame", inflated_bytes, wire::BATCH_INFLATED_BYTES_MAX)?;
@@ -61,7 +110,6 @@ pub(crate) fn verify(hasher: &StreamHasher, batch: &v1::Batch) -> Result<Verifie
 
     let inflated = inflate(&batch.frame, inflated_bytes)
         .map_err(|why| Contradiction::Frame { claimed: batch.inflated_bytes, why })?;
-    let expected = to - from + 1;
     let mut end = previous_chain;
     let mut continuations = 0;
     let mut found = 0;
@@ -72,6 +120,7 @@ pub(crate) fn verify(hasher: &StreamHasher, batch: &v1::Batch) -> Result<Verifie
         if found == expected {
             return Err(Contradiction::Lines { found: found + 1, expected });
         }
+        limit("a line", line.len(), RECORD_LIMIT_BYTES)?;
         end = StreamHasher::chain(end, hasher.leaf(from + found, line));
         continuations += u64::from(set_aside::is_continuation(line));
         found += 1;

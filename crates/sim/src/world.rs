@@ -184,7 +184,7 @@ impl World {
         }
         let journal = self.journal();
         let Ok(state) = journal.fold().await else { return };
-        let buffer = Arc::new(Buffer::new(16 << 20, 4 << 10, Duration::from_millis(500)));
+        let buffer = Arc::new(Buffer::new(16 << 20, 4 << 10, Duration::from_millis(500), 8));
         let (committer, requests) = Committer::new(
             journal,
             state,

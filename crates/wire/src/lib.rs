@@ -19,8 +19,8 @@ mod limits;
 
 pub use limits::{
     BATCH_COMPRESSED_BYTES_MAX, BATCH_COST_INFLATED_BYTES_MAX, BATCH_INFLATED_BYTES_MAX,
-    CURSOR_BYTES_MAX, HEARTBEAT_SECS, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, SOURCES_MAX, batch_cost,
-    client, server,
+    BATCH_LINES_MAX, CURSOR_BYTES_MAX, HEARTBEAT_SECS, MESSAGE_BYTES_MAX, PROTOCOL_VERSION,
+    SOURCES_MAX, batch_cost, client, server,
 };
 
 /// Version 1 of the delivery protocol, generated.

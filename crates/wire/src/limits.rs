@@ -15,6 +15,10 @@ pub const BATCH_COMPRESSED_BYTES_MAX: usize = 2 << 20;
 /// The most bytes that a batch's lines inflate to, line feeds included.
 pub const BATCH_INFLATED_BYTES_MAX: usize = 8 << 20;
 
+/// The most lines of a batch. No agent comes near: a record has 20 bytes at
+/// least, and a batch aims at 3 MiB. Each line costs a hash, however short it is.
+pub const BATCH_LINES_MAX: u64 = 256 << 10;
+
 /// The most bytes of one source's whole cursor.
 pub const CURSOR_BYTES_MAX: usize = 64 << 10;
 

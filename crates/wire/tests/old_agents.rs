@@ -10,8 +10,8 @@ use std::path::Path;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use wire::v1::{
-    Ack, Batch, Credit, Cursor, FromAgent, FromAggregator, Heartbeat, Hello, Open, Opened,
-    Position, Progress, Refusal, Refused, SourceProgress, Want, Welcome, from_agent,
+    Ack, Batch, Credit, Cursor, FromAgent, FromAggregator, GiveBack, Heartbeat, Hello, Open,
+    Opened, Position, Progress, Refusal, Refused, SourceProgress, Want, Welcome, from_agent,
     from_aggregator,
 };
 
@@ -83,6 +83,7 @@ fn from_agents() -> Vec<(&'static str, FromAgent)> {
         ("batch", Message::Batch(batch)),
         ("heartbeat", Message::Heartbeat(heartbeat)),
         ("want", Message::Want(Want { bytes: 2 << 20 })),
+        ("give_back", Message::GiveBack(GiveBack { bytes: 3 << 20 })),
     ]
     .into_iter()
     .map(|(name, message)| (name, FromAgent { message: Some(message) }))
@@ -100,6 +101,7 @@ fn from_aggregators() -> Vec<(&'static str, FromAggregator)> {
         position: Some(Position { watermark: 200, chain: bytes::<32>(0x01), ended: true }),
         cursors: vec![cursor()],
         fenced_by: "host-2 pid 7".into(),
+        takes_back: false,
     };
     let opened = Opened { spool_id: bytes::<16>(0x10), record: 1_025, cursors: vec![cursor()] };
     let ack = Ack { spool_id: bytes::<16>(0x10), to: 300, chain: bytes::<32>(0x21), record: 1_026 };
@@ -107,6 +109,10 @@ fn from_aggregators() -> Vec<(&'static str, FromAggregator)> {
         Refused { reason: Refusal::Fenced.into(), message: "another spool is active".into() };
     vec![
         ("welcome", Message::Welcome(welcome)),
+        (
+            "welcome_takes_back",
+            Message::Welcome(Welcome { takes_back: true, ..Welcome::default() }),
+        ),
         ("opened", Message::Opened(opened)),
         ("credit", Message::Credit(Credit { bytes: 4 << 20 })),
         ("ack", Message::Ack(ack)),
