@@ -99,7 +99,8 @@ class Journal:
             replaced = self.active.get(who)
             replaces = replaced.spool if replaced else None
             expect(opened.get("replaces") == replaces, f"{here} replaces another spool")
-            spools = [other.spool for other in self.streams.values()]
+            others = (other for other in self.streams.values() if (other.account, other.agent) == who)
+            spools = [other.spool for other in others]
             expect(stream.spool not in spools, f"{here} opens a spool again")
             self.streams[number] = self.active[who] = stream
         for stream, certificate in record.get("certificates", {}).items():

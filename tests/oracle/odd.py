@@ -292,4 +292,5 @@ def main():
         json.dump(files.expected, file)
 
 
-main()
+if __name__ == "__main__":
+    main()

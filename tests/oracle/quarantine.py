@@ -3,11 +3,13 @@
 import base64
 import glob
 import hashlib
+import itertools
 import json
 import os
 
 import pyarrow
 
+from journal import CONTINUATION
 from sources import carried
 from values import NoJson, decode
 
@@ -23,7 +25,11 @@ class Aside:
         self.line = text.encode() if text is not None else bytes.fromhex(entry.get("line_hex", ""))
 
     def is_continuation(self):
-        return bool(self.mark) and self.mark["part"] > 1
+        if self.mark:
+            # A first part says more than its number.
+            return self.mark["part"] > 1 or len(self.mark) == 1
+        # What only looks like a later part is counted like one, on all sides.
+        return self.line.startswith(CONTINUATION) and not self.line.startswith(CONTINUATION + b"1,")
 
     def held_record(self):
         """The record in it, if it is one that only had no right to be where it was."""
@@ -79,13 +85,26 @@ def check_bytes(aside, source, complain):
         kept = base64.b64decode(mark["bytes"])
         if hashlib.sha256(kept).hexdigest() != mark["sha256"] or len(kept) != mark["length"]:
             complain(f"{here}: kept bytes do not have the length and hash that are told")
-        if kept not in (source.content[first:last], source.raw[first:last]):
+        if not source.opaque and kept not in (source.content[first:last], source.raw[first:last]):
             complain(f"{here}: kept bytes are not the file's")
-    elif hashlib.sha256(source.content[first:last]).hexdigest() != mark["sha256"]:
+    elif not source.opaque and hashlib.sha256(source.content[first:last]).hexdigest() != mark["sha256"]:
         complain(f"{here}: the hash is not that of the file's bytes")
 
 
+def compare_opaque(source, spans, complain):
+    """Nothing is told twice, and it is as much as the file's maker knows of."""
+    for (_, end, _), (start, _, _) in itertools.pairwise(spans):
+        if start < end:
+            complain(f"{source.path}: {start}..{end} is in quarantine twice")
+    told, wanted = sum(last - first for first, last, _ in spans), source.opaque["aside_bytes"]
+    if wanted not in (None, told):
+        complain(f"{source.path}: {told} bytes are in quarantine, it has {wanted}")
+
+
 def compare_one(source, spans, complain):
+    if source.opaque:
+        compare_opaque(source, spans, complain)
+        return
     for unit in source.others():
         holes = uncovered(unit.start, unit.end, spans, source.content)
         if holes:

@@ -36,14 +36,22 @@ class Unit:
 
 
 class Source:
-    """One file: its content as far as it inflates, and the units in it."""
+    """One file: its content as far as it inflates, and the units in it.
 
-    def __init__(self, path):
-        self.path = path
-        with open(path, "rb") as file:
-            self.raw = file.read()
-        self.content, self.whole = inflate(self.raw)
-        self.units = list(find(self.content))
+    Of an opaque file the content is not looked at: its maker tells the records in
+    it, and how many bytes are something else.
+    """
+
+    def __init__(self, path, opaque=None):
+        self.path, self.opaque = path, opaque
+        if opaque:
+            self.raw, self.content, self.whole = b"", b"", True
+            self.units = [Unit(0, 0, value=decode(text)) for text in opaque["records"]]
+        else:
+            with open(path, "rb") as file:
+                self.raw = file.read()
+            self.content, self.whole = inflate(self.raw)
+            self.units = list(find(self.content))
         folder = FOLDER.search(path.replace(os.sep, "/"))
         self.folder = folder.group(1) if folder else None
 
@@ -54,15 +62,16 @@ class Source:
         return [unit for unit in self.units if unit.value is None]
 
 
-def read(root):
-    """All files below a directory, or the one file."""
+def read(root, opaque=None):
+    """All files below a directory, or the one file; `opaque` tells of some by name."""
     if os.path.isfile(root):
         yield Source(root)
         return
     for folder, folders, names in os.walk(root):
         folders.sort()
         for name in sorted(names):
-            yield Source(os.path.join(folder, name))
+            path = os.path.join(folder, name)
+            yield Source(path, (opaque or {}).get(os.path.relpath(path, root)))
 
 
 def inflate(raw):
@@ -146,7 +155,8 @@ def carried(value):
 def is_container(value):
     if not isinstance(value, Object) or carried(value) is not None:
         return False
-    return any(isinstance(value.last(name), list) for name in ("Records", "Events"))
+    held = (value.last(name) for name in ("Records", "Events"))
+    return any(isinstance(one, list) and not isinstance(one, Object) for one in held)
 
 
 def find(content):

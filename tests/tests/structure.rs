@@ -55,8 +55,9 @@ const USES_ONLY: &[(&str, &[&str], &str)] = &[
     ),
     (
         "tests",
-        &["sample", "seam", "store"],
-        "a check that uses what it checks proves nothing (the stores race against a real server)",
+        &["integrity", "sample", "seam", "store", "wire"],
+        "a check that uses what it checks proves nothing (the stores race against a real server; \
+         agents that lie need the words and the hashes to lie with)",
     ),
 ];
 
@@ -68,9 +69,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("axum", &["orgtrail"]),
     ("clap", &["agent", "orgtrail", "tests"]),
     ("datafusion", &["query"]),
+    ("h2", &["tests"]),
     ("object_store", &["journal", "ledger", "orgtrail", "query", "sim", "store", "table", "tests"]),
     ("parquet", &["query", "table"]),
-    ("prost", &["wire"]),
+    ("prost", &["tests", "wire"]),
     ("rcgen", &["identity", "tests"]),
     ("tonic", &["agent", "aggregator", "wire"]),
     ("tonic-prost", &["wire"]),
