@@ -27,6 +27,10 @@ use crate::verify::Verified;
 /// alone. With what one batch may have, a commit record stays within its limit.
 const COMMIT_CURSOR_BYTES_MAX: usize = 4 << 20;
 
+/// Fewer inflated bytes than this wait twice as long for their commit: a small
+/// segment compresses badly, and its record weighs as much as the events.
+const FLUSH_WORTH_BYTES: u64 = 2 * 1024 * 1024;
+
 /// A stream's committed end, as sessions see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
@@ -210,10 +214,13 @@ impl Buffer {
         if inner.inflated_bytes >= self.flush_bytes {
             return Some(Instant::now());
         }
-        if !inner.urgent.is_empty() {
+        let is_urgent = !inner.urgent.is_empty();
+        if is_urgent {
             inner.oldest.get_or_insert_with(Instant::now);
         }
-        inner.oldest.map(|oldest| oldest + self.flush_age)
+        let is_worth_it = is_urgent || inner.inflated_bytes >= FLUSH_WORTH_BYTES;
+        let age = if is_worth_it { self.flush_age } else { 2 * self.flush_age };
+        inner.oldest.map(|oldest| oldest + age)
     }
 
     /// The batches of the next commit, each stream's in order and together; they

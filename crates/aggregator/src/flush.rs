@@ -5,10 +5,10 @@
 //! what still stands is put again under a fresh segment name. Acks follow from
 //! what [`Buffer::publish`](crate::Buffer) says after the fold, and from nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use journal::{BatchEntry, Body, Committed, SegmentRef, pack};
+use journal::{BatchEntry, BatchLines, Body, Committed, SegmentRef, pack};
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer::Admitted;
@@ -96,7 +96,7 @@ impl Committer {
         if !gone.is_empty() {
             self.buffer.remove(&gone);
         }
-        standing
+        shared_frames_first(standing)
     }
 
     async fn put_segment(
@@ -153,6 +153,18 @@ impl Committer {
         self.published();
         self.buffer.remove(batches);
     }
+}
+
+/// Streams whose batches keep their own frames come last, so that all others
+/// share frames; a stream's batches stay together and in their order.
+fn shared_frames_first(mut batches: Vec<Arc<Admitted>>) -> Vec<Arc<Admitted>> {
+    let framed: BTreeSet<u64> = batches
+        .iter()
+        .filter(|admitted| matches!(admitted.batch.lines, BatchLines::Frame { .. }))
+        .map(|admitted| admitted.stream)
+        .collect();
+    batches.sort_by_key(|admitted| framed.contains(&admitted.stream));
+    batches
 }
 
 fn clone_pair<K: Clone, V: Clone>((key, value): (&K, &V)) -> (K, V) {

@@ -17,9 +17,16 @@ const SHARED_FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// No frame inflates to more than this; what claims to is damaged.
 const FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Compression level of shared frames: they are few and small, so a little
-/// more work than the agents' level 1 pays.
-const SHARED_LEVEL: i32 = 3;
+/// Compression level of shared frames while a segment has little for them: what
+/// quiet agents send is then the whole segment, and a tenth fewer bytes for ever
+/// are worth a few hundredths of a processor now.
+const SHARED_LEVEL_QUIET: i32 = 12;
+
+/// Compression level of shared frames in a segment that has much for them.
+const SHARED_LEVEL_BUSY: i32 = 3;
+
+/// What a segment may have for shared frames, inflated, to count as quiet.
+const QUIET_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The lines of one batch, as the buffer keeps them.
 #[derive(Clone, Debug)]
@@ -73,7 +80,8 @@ pub struct Packed {
 pub fn pack<'a>(
     batches: impl IntoIterator<Item = (&'a BatchLines, u64)>,
 ) -> std::io::Result<Packed> {
-    let mut packer = Packer::default();
+    let batches: Vec<_> = batches.into_iter().collect();
+    let mut packer = Packer::new(&batches);
     for (batch, lines) in batches {
         match batch {
             BatchLines::Plain(plain) => packer.share(plain, lines)?,
@@ -89,15 +97,33 @@ pub fn pack<'a>(
     Ok(Packed { bytes: packer.bytes.into(), sha256, frames: packer.frames })
 }
 
-#[derive(Default)]
 struct Packer {
     bytes: Vec<u8>,
     frames: Vec<(u64, u64, u64)>,
     shared: Vec<u8>,
     shared_lines: u64,
+    shared_level: i32,
 }
 
 impl Packer {
+    fn new(batches: &[(&BatchLines, u64)]) -> Self {
+        let shared_bytes: u64 = batches
+            .iter()
+            .map(|(batch, _)| match batch {
+                BatchLines::Plain(plain) => plain.len() as u64,
+                BatchLines::Frame { .. } => 0,
+            })
+            .sum();
+        let is_quiet = shared_bytes <= QUIET_BYTES_MAX;
+        Self {
+            bytes: Vec::new(),
+            frames: Vec::new(),
+            shared: Vec::new(),
+            shared_lines: 0,
+            shared_level: if is_quiet { SHARED_LEVEL_QUIET } else { SHARED_LEVEL_BUSY },
+        }
+    }
+
     fn share(&mut self, plain: &[u8], lines: u64) -> std::io::Result<()> {
         self.shared.extend_from_slice(plain);
         self.shared_lines += lines;
@@ -108,7 +134,7 @@ impl Packer {
         if self.shared.is_empty() {
             return Ok(());
         }
-        let frame = zstd::bulk::compress(&self.shared, SHARED_LEVEL)?;
+        let frame = zstd::bulk::compress(&self.shared, self.shared_level)?;
         self.frames.push((frame.len() as u64, self.shared.len() as u64, self.shared_lines));
         self.bytes.extend_from_slice(&frame);
         self.shared.clear();
