@@ -1,22 +1,31 @@
 """Many quiet agents: what an event costs when a batch has one or two.
 
-    python3 tests/bench/slow.py [--agents 300] [--seconds 120]
+    python3 tests/bench/slow.py [--agents 300] [--seconds 120] [--from DIR]
 
 Each agent is a process of its own that follows a file which grows by one event
 a second. Reports bytes per event in the journal, puts per minute, memory, how
 long an event takes to its ack, and whether everything arrived. Fails if the
 journal needs more than 150 bytes an event.
+
+Events are made ones, or with --from the real ones in DIR/*.ndjson.gz: shuffled,
+dealt out in turn, and with fresh event and request ids when they come round
+again, which is always in a later commit. Made events hold more that nothing can
+compress (a third of them are AssumeRole with a new session token).
 """
 
 import argparse
 import glob
+import gzip
 import os
+import random
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 
 from deployment import MIB, Deployment, build, program
 
@@ -26,35 +35,68 @@ JOURNAL_BYTES_PER_EVENT_MAX = 150
 class Quiet:
     """One account: its events, its growing file, its agent."""
 
-    def __init__(self, house, directory, events):
-        self.account = os.path.basename(events).removesuffix(".ndjson")
-        with open(events, "rb") as file:
-            self.lines = file.read().splitlines(keepends=True)
+    def __init__(self, house, directory, account, lines, organization):
+        self.lines = lines
         os.makedirs(directory)
         self.file = open(os.path.join(directory, "events.ndjson"), "ab", buffering=0)
-        self.config = house.agent(self.account, "quiet", directory)
+        self.config = house.agent(account, "quiet", directory, organization)
         self.process = None
 
     def grow(self, number):
         self.file.write(self.lines[number])
 
 
+def made(directory, agents, seconds):
+    """The account and lines of each agent, from the generator."""
+    command = [program("make-sample"), "streams", directory, str(agents), str(seconds)]
+    subprocess.run(command, check=True)
+    for path in sorted(glob.glob(f"{directory}/*.ndjson")):
+        with open(path, "rb") as file:
+            yield os.path.basename(path).removesuffix(".ndjson"), file.read().splitlines(True)
+
+
+def real(directory, agents, seconds):
+    """The same from real events."""
+    events = []
+    for path in sorted(glob.glob(f"{directory}/*.ndjson.gz")):
+        with gzip.open(path, "rb") as file:
+            events += file.read().splitlines()
+    dice = random.Random(1)
+    dice.shuffle(events)
+    streams = [[] for _ in range(agents)]
+    for number in range(agents * seconds):
+        event = events[number % len(events)]
+        if number >= len(events):
+            event = ID.sub(lambda found: found[1] + fresh_id(dice), event)
+        streams[number % agents].append(event + b"\n")
+    return [(f"{111111000000 + number}", lines) for number, lines in enumerate(streams)]
+
+
+ID = re.compile(rb'("(?:eventID|requestID)":")[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+
+
+def fresh_id(dice):
+    return str(uuid.UUID(int=dice.getrandbits(128), version=4)).encode()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--agents", type=int, default=300)
     parser.add_argument("--seconds", type=int, default=120)
+    parser.add_argument("--from", dest="source", help="a directory of real events")
     arguments = parser.parse_args()
     build("orgtrail", "orgtrail-agent", "make-sample")
     directory = tempfile.mkdtemp(prefix="orgtrail-slow-")
-    sample = os.path.join(directory, "sample")
-    command = [program("make-sample"), "streams", sample]
-    subprocess.run([*command, str(arguments.agents), str(arguments.seconds)], check=True)
+    if arguments.source:
+        streams = real(arguments.source, arguments.agents, arguments.seconds)
+    else:
+        streams = made(os.path.join(directory, "sample"), arguments.agents, arguments.seconds)
 
     house = Deployment(os.path.join(directory, "house"))
     server = house.serve()
     quiet = [
-        Quiet(house, os.path.join(directory, "logs", str(number)), events)
-        for number, events in enumerate(sorted(glob.glob(f"{sample}/*.ndjson")))
+        Quiet(house, os.path.join(directory, "logs", str(number)), account, lines, bool(arguments.source))
+        for number, (account, lines) in enumerate(streams)
     ]
     for one in quiet:
         one.process = house.run_agent(one.config)

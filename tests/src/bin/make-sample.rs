@@ -16,6 +16,10 @@ use sample::{Grouping, Organization, Shape};
 
 const SEED: u64 = 42;
 
+/// Seconds that an account acts before its stream is written: streams begin in
+/// the middle of a day's work, not with everybody's first session.
+const WARM_UP_SECS: i64 = 3_600;
+
 /// Samples end here, so that the same command makes the same bytes.
 const END: &str = "2026-11-20T00:00:00Z";
 
@@ -58,7 +62,10 @@ fn streams(dir: &Path, streams: usize, events: i64) -> Result<()> {
     for account in organization.accounts() {
         let mut records = organization.account_events(account).context("an account")?;
         let mut lines = Vec::new();
-        for second in (0..events).rev() {
+        for second in (0..events + WARM_UP_SECS).rev() {
+            if second == events - 1 {
+                lines.clear();
+            }
             records.append(end - jiff::SignedDuration::from_secs(second), &mut lines);
             lines.push(b'\n');
         }
