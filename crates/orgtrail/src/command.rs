@@ -21,8 +21,7 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::report;
 
-/// Threads for disk access, compression and encoding at once. The allocator keeps
-/// memory for each thread that ever used it, so this bounds memory too.
+/// Threads for disk access, compression and encoding at once.
 const BLOCKING_THREADS_MAX: usize = 8;
 
 /// An organization trail you run yourself.
@@ -65,6 +64,9 @@ pub(crate) fn main() -> ExitCode {
     // Two providers are linked by way of dependencies; rustls must not have to guess.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let cli = Cli::parse();
+    if matches!(cli.command, Command::Serve(_) | Command::Demo(_)) {
+        crate::memory::bound();
+    }
     log(&cli);
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 mod command;
 mod config;
 mod exit;
+mod memory;
 mod node;
 mod operations;
 mod output;
