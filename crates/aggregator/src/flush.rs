@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use journal::{BatchEntry, BatchLines, Body, Committed, SegmentRef, pack};
+use journal::{BatchEntry, BatchLines, Body, Committed, Invalid, SegmentRef, pack};
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer::Admitted;
@@ -50,7 +50,14 @@ impl Committer {
             let segment = put.as_ref().map(|(_, segment)| segment.clone());
             let mut body = body(&self.state, &batches, segment);
             body.progress = progress;
-            if let Err(invalid) = self.state.check(&body) {
+            let checked = self.state.check(&body);
+            if let Err(Invalid::Swept(path)) = checked {
+                tracing::info!(%path, "a segment was swept before its commit; uploading again");
+                self.journal.discard(&path).await;
+                put = None;
+                continue;
+            }
+            if let Err(invalid) = checked {
                 self.expel(&batches, &body, &invalid);
                 continue;
             }
@@ -114,12 +121,12 @@ impl Committer {
             })
             .await
             .expect("zstd compresses from memory to memory");
-        self.journal.put_segment(&packed).await
+        self.journal.put_segment(&packed, self.state.head).await
     }
 
     /// A commit that the state does not allow names its stream; that stream's
     /// batches leave the buffer and its agent says hello again.
-    fn expel(&mut self, batches: &[Arc<Admitted>], body: &Body, invalid: &journal::Invalid) {
+    fn expel(&mut self, batches: &[Arc<Admitted>], body: &Body, invalid: &Invalid) {
         let culprit = batches.iter().map(|admitted| admitted.stream).find(|stream| {
             let mut alone = Body { certificates: body.certificates.clone(), ..Body::default() };
             alone.certificates.retain(|number, _| number == stream);

@@ -13,6 +13,10 @@ use crate::segment::Packed;
 use crate::snapshot::SNAPSHOT_EVERY;
 use crate::state::State;
 
+/// The version of a record that sweeps: a release that does not know sweeps stops
+/// at it instead of passing it over.
+const SWEEP_VERSION: u64 = 2;
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {
@@ -23,13 +27,18 @@ pub enum Committed {
 }
 
 impl Journal {
-    /// Puts a segment under a fresh name and says how a record names it.
+    /// Puts a segment under a fresh name and says how a record names it. `after`
+    /// is the last record that its writer has folded.
     ///
     /// # Errors
     /// [`JournalError::Segment`] if it is unknown whether the object is there. It
     /// harms nobody: what no record names does not exist.
-    pub async fn put_segment(&self, packed: &Packed) -> Result<SegmentRef, JournalError> {
-        let path = layout::segment(self.clock.now(), self.entropy.bytes());
+    pub async fn put_segment(
+        &self,
+        packed: &Packed,
+        after: u64,
+    ) -> Result<SegmentRef, JournalError> {
+        let path = layout::segment(self.clock.now(), after, self.entropy.bytes());
         self.store.ensure(&path, packed.bytes.clone()).await.map_err(JournalError::Segment)?;
         Ok(SegmentRef {
             path: path.to_string(),
@@ -55,9 +64,12 @@ impl Journal {
             None
         };
         let body = with_hash.as_ref().unwrap_or(body);
+        // Releases before sweeps would use names that one has made unusable.
+        let version = if body.sweep.is_some() { SWEEP_VERSION } else { ledger::VERSION };
+        let (id, at) = (self.entropy.bytes(), self.clock.now());
         let appended = self
             .ledger
-            .append(&state.ledger_head(), self.entropy.bytes(), self.clock.now(), body)
+            .append_version(version, &state.ledger_head(), id, at, body)
             .await
             .map_err(JournalError::Append)?;
         match appended {

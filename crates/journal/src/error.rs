@@ -56,8 +56,23 @@ impl JournalError {
             Self::Segment(error) => !error.is_broken(),
             Self::Append(AppendError::Rejected { .. }) => true,
             Self::Append(error) => error.is_retryable(),
-            Self::Ledger(error) => error.is_retryable(),
-            _ => false,
+            Self::Ledger(_) => !self.is_damage(),
+            Self::Contradiction { .. }
+            | Self::SegmentMissing { .. }
+            | Self::SegmentDamaged { .. } => false,
         }
+    }
+
+    /// Whether a record is not what was committed, so that nothing behind it can
+    /// be believed and nothing may be added until a person has restored it.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        let ledger = match self {
+            Self::Contradiction { .. } => return true,
+            Self::Append(AppendError::Ledger { source, .. }) => source.as_ref(),
+            Self::Ledger(source) => source,
+            _ => return false,
+        };
+        !matches!(ledger, LedgerError::Store(_))
     }
 }

@@ -11,8 +11,11 @@
 //!
 //! Layout, in the order of the walk: [`Body`] (what a record says), `segment`
 //! (batches to frames and back), [`State`] (validate and fold), `commit` (make
-//! record n+1), `read` (records and their events), `snapshot` (so that starting
-//! does not read all records), `layout` (the only place that forms paths here).
+//! record n+1), `read` (records and their events), `salvage` (what is left of a
+//! damaged segment), `snapshot` (so that starting
+//! does not read all records), `leaves` (what an agent may ask of its own
+//! stream), `sweep` (what no record names goes), `layout` (the only place that
+//! forms paths here).
 //!
 //! # Why events are not parsed here
 //! A poisonous event must not be able to stop a batch. What a line means is the
@@ -21,17 +24,22 @@
 mod commit;
 mod error;
 mod layout;
+mod leaves;
 mod progress;
 mod read;
 mod record;
+mod salvage;
 mod segment;
 mod snapshot;
 mod state;
+mod sweep;
 
 pub use commit::Committed;
 pub use error::JournalError;
+pub use leaves::{Leaves, Reach};
 pub use progress::{Progress, SourceProgress};
-pub use read::{Delivered, DeliveredBatch, Journal, Origin};
-pub use record::{BatchEntry, Body, Certificate, Gap, Open, SegmentRef};
+pub use read::{Delivered, DeliveredBatch, Journal, Origin, SegmentDamage};
+pub use record::{BatchEntry, Body, Certificate, Gap, Open, SegmentRef, Sweep};
 pub use segment::{BatchLines, FRAME_BYTES_MIN, Lines, Packed, pack};
 pub use state::{AgentKey, AgentState, Invalid, State, Stream, Totals};
+pub use sweep::Swept;

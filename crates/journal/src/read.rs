@@ -1,11 +1,20 @@
 //! Reading: records in their order, and the events they brought.
+//!
+//! A record that cannot be believed ends reading: nothing behind it is known to
+//! follow. A segment that is missing or damaged does not: its record still says
+//! who brought how much, so its units are delivered as lost, with the reason, and
+//! reading goes on. An answer of the store is asked for again before it counts
+//! as damage, since a listing may lag and a read may be cut short.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use event::{AccountId, AgentName};
+use futures::TryStreamExt;
 use identity::SpeaksFor;
-use integrity::{SpoolId, sha256};
+use integrity::{Hash, SpoolId, sha256};
 use jiff::Timestamp;
 use ledger::{Head, Ledger, Record};
 use object_store::path::Path;
@@ -15,8 +24,16 @@ use store::Store;
 use crate::error::JournalError;
 use crate::layout;
 use crate::record::{Body, SegmentRef};
+use crate::salvage::{Proof, salvage};
 use crate::segment::Lines;
 use crate::state::State;
+
+/// Records asked for at once by a reader that is far behind.
+const READ_AHEAD: usize = 32;
+
+/// The pauses before a segment that is missing or damaged is read again.
+const AGAIN: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_500)];
 
 /// The journal of one store.
 #[derive(Clone, Debug)]
@@ -37,6 +54,19 @@ pub struct Delivered {
     pub committed_at: Timestamp,
     /// Its batches; none for a record without events.
     pub batches: Vec<DeliveredBatch>,
+    /// Why some of its batches are lost.
+    pub damage: Option<SegmentDamage>,
+}
+
+/// How a segment differs from what its record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentDamage {
+    /// The object.
+    pub path: String,
+    /// It is not there at all.
+    pub missing: bool,
+    /// A sentence for a person.
+    pub what: String,
 }
 
 /// A run of one stream's lines.
@@ -52,8 +82,10 @@ pub struct DeliveredBatch {
     pub line_count: u64,
     /// How many units they are: a unit set aside in parts counts once.
     pub units: u64,
-    /// The lines, each ended by a line feed.
+    /// The lines, each ended by a line feed; none if they are lost.
     pub lines: Bytes,
+    /// Nobody has the lines: the segment is missing or damaged.
+    pub lost: bool,
 }
 
 /// Who delivered a line, and what the certificate said then.
@@ -106,40 +138,53 @@ impl Journal {
     /// As [`Journal::fold`]; `state` stands after the last good record then.
     pub async fn advance(&self, state: &mut State) -> Result<u64, JournalError> {
         let before = state.head;
-        while let Some(record) = self.next_record(state).await? {
+        let mut records = self.ledger.read_from(state.ledger_head(), READ_AHEAD);
+        while let Some(record) = records.try_next().await.map_err(JournalError::Ledger)? {
             self.fold_record(state, &record)?;
         }
         Ok(state.head - before)
     }
 
+    /// The state as far as records can be believed, and what stands behind it.
+    ///
+    /// For readers who answer with what there is. A writer uses [`Journal::fold`]:
+    /// nothing may be added to what cannot be verified.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn fold_readable(&self) -> Result<(State, Option<JournalError>), JournalError> {
+        let mut state = self.newest_snapshot(u64::MAX).await?;
+        match self.advance(&mut state).await {
+            Ok(_) => Ok((state, None)),
+            Err(damage) if damage.is_damage() => Ok((state, Some(damage))),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads and folds the next record, and its events; none at the end.
     ///
     /// # Errors
-    /// As [`Journal::fold`], and if its segment is missing or damaged.
+    /// As [`Journal::fold`]. A missing or damaged segment is no error: see
+    /// [`Delivered::damage`].
     pub async fn read_next(&self, state: &mut State) -> Result<Option<Delivered>, JournalError> {
         let Some(record) = self.next_record(state).await? else { return Ok(None) };
-        let body = self.fold_record(state, &record)?;
-        let lines = match &body.segment {
-            Some(segment) => Some(self.segment_lines(record.number, segment).await?),
-            None => None,
+        let body: Body = record.body().map_err(JournalError::Ledger)?;
+        let mut chains = chains(state, &body);
+        fold_body(state, &record, &body)?;
+        let proofs: Vec<Proof> = body
+            .batches
+            .iter()
+            .filter_map(|entry| {
+                let origin = origin(state, entry.stream)?;
+                let previous = chains.insert(entry.stream, entry.chain)?;
+                Some(Proof { entry: entry.clone(), origin, previous })
+            })
+            .collect();
+        let (batches, damage) = match &body.segment {
+            Some(segment) => self.segment_batches(segment, proofs).await?,
+            None => (Vec::new(), None),
         };
-        let number = record.number;
-        let batches = match lines {
-            Some(lines) => {
-                let origins = body
-                    .batches
-                    .iter()
-                    .map(|batch| origin(state, batch.stream))
-                    .collect::<Option<Vec<_>>>()
-                    .unwrap_or_default();
-                let path = body.segment.as_ref().map(|segment| segment.path.clone());
-                self.blocking.run(move || slice(lines, &body, origins)).await.map_err(|what| {
-                    JournalError::SegmentDamaged { number, path: path.unwrap_or_default(), what }
-                })?
-            }
-            None => Vec::new(),
-        };
-        Ok(Some(Delivered { record: number, committed_at: record.at, batches }))
+        Ok(Some(Delivered { record: record.number, committed_at: record.at, batches, damage }))
     }
 
     /// Looks at single lines of one record: `look` gets a line's row, the number
@@ -179,23 +224,6 @@ impl Journal {
         self.blocking.run(work).await.map_err(|what| damaged(&path, &what))
     }
 
-    async fn next_record(&self, state: &State) -> Result<Option<Record>, JournalError> {
-        self.ledger.next(&state.ledger_head()).await.map_err(JournalError::Ledger)
-    }
-
-    pub(crate) fn fold_record(
-        &self,
-        state: &mut State,
-        record: &Record,
-    ) -> Result<Body, JournalError> {
-        let body: Body = record.body().map_err(JournalError::Ledger)?;
-        let head = Head { number: record.number, hash: record.hash };
-        state.fold(head, record.at, record.bytes.len() as u64, &body).map_err(|invalid| {
-            JournalError::Contradiction { number: record.number, what: invalid.to_string() }
-        })?;
-        Ok(body)
-    }
-
     async fn segment_lines(
         &self,
         number: u64,
@@ -208,16 +236,82 @@ impl Journal {
         };
         let path = Path::parse(&segment.path).map_err(|_| damaged("its path is none"))?;
         let bytes = self.store.get(&path).await.map_err(JournalError::Store)?;
-        let Some(bytes) = bytes else {
-            return Err(JournalError::SegmentMissing { number, path: segment.path.clone() });
-        };
+        let missing = || JournalError::SegmentMissing { number, path: segment.path.clone() };
+        let bytes = bytes.ok_or_else(missing)?;
         let hashed = bytes.clone();
-        let hash = self.blocking.run(move || sha256(&hashed)).await;
-        if hash != segment.sha256 {
+        if self.blocking.run(move || sha256(&hashed)).await != segment.sha256 {
             return Err(damaged("its bytes do not have the hash in the record"));
         }
         Ok(Lines::new(bytes, segment.frames.clone()))
     }
+
+    async fn next_record(&self, state: &State) -> Result<Option<Record>, JournalError> {
+        self.ledger.next(&state.ledger_head()).await.map_err(JournalError::Ledger)
+    }
+
+    pub(crate) fn fold_record(
+        &self,
+        state: &mut State,
+        record: &Record,
+    ) -> Result<Body, JournalError> {
+        let body: Body = record.body().map_err(JournalError::Ledger)?;
+        fold_body(state, record, &body)?;
+        Ok(body)
+    }
+
+    /// The batches of a segment, read again before anything of it counts as lost.
+    pub(crate) async fn segment_batches(
+        &self,
+        segment: &SegmentRef,
+        proofs: Vec<Proof>,
+    ) -> Result<(Vec<DeliveredBatch>, Option<SegmentDamage>), JournalError> {
+        let mut pauses = AGAIN.into_iter();
+        let proofs = Arc::new(proofs);
+        loop {
+            let path = Path::parse(&segment.path).ok();
+            let bytes = match &path {
+                Some(path) => self.store.get(path).await.map_err(JournalError::Store)?,
+                None => None,
+            };
+            let damage = match bytes.clone() {
+                Some(bytes) => {
+                    let (named, proofs) = (segment.clone(), Arc::clone(&proofs));
+                    let read = move || whole(bytes, &named, &proofs);
+                    match self.blocking.run(read).await {
+                        Ok(batches) => return Ok((batches, None)),
+                        Err(what) => {
+                            SegmentDamage { path: segment.path.clone(), missing: false, what }
+                        }
+                    }
+                }
+                None => SegmentDamage {
+                    path: segment.path.clone(),
+                    missing: true,
+                    what: "it is not in the store".to_owned(),
+                },
+            };
+            if let Some(pause) = pauses.next() {
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+            let (frames, proofs) = (segment.frames.clone(), Arc::clone(&proofs));
+            let left = move || parts(&bytes.unwrap_or_default(), &frames, &proofs);
+            return Ok((self.blocking.run(left).await, Some(damage)));
+        }
+    }
+}
+
+fn fold_body(state: &mut State, record: &Record, body: &Body) -> Result<(), JournalError> {
+    let head = Head { number: record.number, hash: record.hash };
+    state.fold(head, record.at, record.bytes.len() as u64, body).map_err(|invalid| {
+        JournalError::Contradiction { number: record.number, what: invalid.to_string() }
+    })
+}
+
+/// The chain hashes of a record's streams, before it is folded.
+fn chains(state: &State, body: &Body) -> BTreeMap<u64, Hash> {
+    let streams = body.batches.iter().map(|entry| entry.stream);
+    streams.filter_map(|number| Some((number, state.streams.get(&number)?.chain))).collect()
 }
 
 fn origin(state: &State, stream: u64) -> Option<Arc<Origin>> {
@@ -240,24 +334,40 @@ fn stream_of(body: &Body, row: u64) -> Option<u64> {
     batch.map(|batch| batch.stream)
 }
 
-fn slice(
-    mut lines: Lines,
-    body: &Body,
-    origins: Vec<Arc<Origin>>,
+/// The batches of a segment that is what its record says, or how it is not.
+fn whole(
+    bytes: Bytes,
+    segment: &SegmentRef,
+    proofs: &[Proof],
 ) -> Result<Vec<DeliveredBatch>, String> {
+    if sha256(&bytes) != segment.sha256 {
+        return Err("its bytes do not have the hash in the record".to_owned());
+    }
+    let mut lines = Lines::new(bytes, segment.frames.clone());
+    let taken = proofs.iter().map(|proof| lines.take(proof.entry.lines()).map(Some));
+    Ok(delivered(proofs, taken.collect::<Result<Vec<_>, String>>()?))
+}
+
+/// The batches of one that is not, as far as they prove themselves.
+fn parts(bytes: &Bytes, frames: &[(u64, u64, u64)], proofs: &[Proof]) -> Vec<DeliveredBatch> {
+    delivered(proofs, salvage(bytes, frames, proofs))
+}
+
+fn delivered(proofs: &[Proof], lines: Vec<Option<Bytes>>) -> Vec<DeliveredBatch> {
     let mut first_row = 0;
-    let mut batches = Vec::with_capacity(body.batches.len());
-    for (entry, origin) in body.batches.iter().zip(origins) {
-        let line_count = entry.lines();
-        batches.push(DeliveredBatch {
-            origin,
-            first_sequence: entry.from,
+    let batch = |(proof, lines): (&Proof, Option<Bytes>)| {
+        let line_count = proof.entry.lines();
+        let batch = DeliveredBatch {
+            origin: Arc::clone(&proof.origin),
+            first_sequence: proof.entry.from,
             first_row,
             line_count,
-            units: line_count - entry.continuations,
-            lines: lines.take(line_count)?,
-        });
+            units: line_count - proof.entry.continuations,
+            lost: lines.is_none(),
+            lines: lines.unwrap_or_default(),
+        };
         first_row += line_count;
-    }
-    Ok(batches)
+        batch
+    };
+    proofs.iter().zip(lines).map(batch).collect()
 }

@@ -7,7 +7,9 @@
 //! {"open":{"account":"111122223333","agent":"main","spool":"9f…","replaces":null,
 //!          "opened_by":"host-a","certificate":{"fingerprint":"…","speaks_for":{"account":"111122223333"}}}}
 //!
-//! {"segment":{"path":"journal/segment/2026/11/20/….ndjson.zst","bytes":59012,"sha256":"…",
+//! {"sweep":{"before":8192,"searched":8192,"objects":["journal/segment/2026/11/20/1f0a-….ndjson.zst"]}}
+//!
+//! {"segment":{"path":"journal/segment/2026/11/20/1fff-….ndjson.zst","bytes":59012,"sha256":"…",
 //!             "frames":[[59012,951204,600]]},
 //!  "batches":[[17,1041,1042,"Zm9v…"]],
 //!  "cursors":{"17":{"trail":{"AbCdEfGhIjk":182931}}},
@@ -18,7 +20,7 @@
 //! an array, because 300 quiet agents would otherwise fill the journal with
 //! their own names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -58,6 +60,22 @@ pub struct Body {
     /// Sequences that nobody can supply any more; ends their stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<Gap>,
+    /// Segments that are about to be deleted, since no record names them. Such a
+    /// record has version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
+}
+
+/// Makes names of segments unusable, so that they can be deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// A segment whose writer had not read up to this record can be named by no
+    /// later record; its writer uploads again under a fresh name.
+    pub before: u64,
+    /// Every orphan from before this record has been named by now.
+    pub searched: u64,
+    /// Orphans: deleted after this record, and before the next sweep.
+    pub objects: BTreeSet<String>,
 }
 
 /// Opens a spool.

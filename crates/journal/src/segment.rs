@@ -227,19 +227,27 @@ impl Lines {
     fn inflate_next(&mut self) -> Result<bool, String> {
         let Some((bytes, inflated, lines)) = self.frames.next() else { return Ok(false) };
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let inflated = usize::try_from(inflated).unwrap_or(usize::MAX);
-        if bytes > self.segment.len() || inflated > FRAME_BYTES_MAX {
+        if bytes > self.segment.len() {
             return Err("its frames are not those of its record".to_owned());
         }
-        let frame = zstd::bulk::decompress(&self.segment.split_to(bytes), inflated)
-            .map_err(|error| format!("a frame does not inflate: {error}"))?;
-        let found = frame.iter().filter(|byte| **byte == b'\n').count() as u64;
-        if frame.len() != inflated || found != lines || frame.last() != Some(&b'\n') {
-            return Err("a frame's size or lines are not those of its record".to_owned());
-        }
-        self.frame = frame.into();
+        self.frame = inflate(&self.segment.split_to(bytes), inflated, lines)?;
         Ok(true)
     }
+}
+
+/// The lines of one frame, if they are as many and as long as the record says.
+pub(crate) fn inflate(frame: &[u8], inflated: u64, lines: u64) -> Result<Bytes, String> {
+    let inflated = usize::try_from(inflated).unwrap_or(usize::MAX);
+    if inflated > FRAME_BYTES_MAX {
+        return Err("its frames are not those of its record".to_owned());
+    }
+    let text = zstd::bulk::decompress(frame, inflated)
+        .map_err(|error| format!("a frame does not inflate: {error}"))?;
+    let found = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+    if text.len() != inflated || found != lines || text.last() != Some(&b'\n') {
+        return Err("a frame's size or lines are not those of its record".to_owned());
+    }
+    Ok(text.into())
 }
 
 /// The length of the first `lines` lines of `bytes` (or of all), and their number.

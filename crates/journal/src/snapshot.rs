@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use ledger::LedgerError;
 
 use crate::error::JournalError;
 use crate::layout;
@@ -55,7 +56,12 @@ impl Journal {
     async fn snapshot(&self, number: u64) -> Result<Option<State>, JournalError> {
         let path = layout::snapshot(number);
         let bytes = self.store.get(&path).await.map_err(JournalError::Store)?;
-        let record = self.ledger.read(number).await.map_err(JournalError::Ledger)?;
+        let record = match self.ledger.read(number).await {
+            Ok(record) => record,
+            // A record that is no record vouches for nothing.
+            Err(LedgerError::Damaged { .. }) => None,
+            Err(error) => return Err(JournalError::Ledger(error)),
+        };
         let (Some(bytes), Some(record)) = (bytes, record) else { return Ok(None) };
         let Ok(body) = record.body::<Body>() else { return Ok(None) };
         if body.state_sha256 != Some(integrity::sha256(&bytes)) {

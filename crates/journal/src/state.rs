@@ -13,11 +13,15 @@ use ledger::Head;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::layout;
 use crate::progress::Progress;
-use crate::record::{Body, Certificate};
+use crate::record::{Body, Certificate, Sweep};
 
 /// The longest a cursor may become, as JSON text.
 pub(crate) const CURSOR_BYTES_MAX: usize = 64 * 1024;
+
+/// No sequence is larger, so that no sum of a few of them overflows.
+const SEQUENCE_MAX: u64 = 1 << 62;
 
 /// The sources that one agent may have cursors for.
 pub(crate) const CURSORS_MAX: usize = 256;
@@ -50,6 +54,26 @@ pub struct State {
     pub agents: BTreeMap<AgentKey, AgentState>,
     /// Sums over all records.
     pub totals: Totals,
+    /// What sweeps have made unusable.
+    #[serde(default, skip_serializing_if = "Swept::is_none")]
+    pub(crate) swept: Swept,
+}
+
+/// What sweeps have made unusable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Swept {
+    /// The last sweep.
+    pub(crate) record: u64,
+    /// No record may name a segment from before this one.
+    pub(crate) before: u64,
+    /// Up to where all orphans have been named.
+    pub(crate) searched: u64,
+}
+
+impl Swept {
+    fn is_none(&self) -> bool {
+        self.record == 0
+    }
 }
 
 /// One spool's place in the journal.
@@ -139,6 +163,9 @@ pub enum Invalid {
         "the cursor of source {0:?} would outgrow {CURSOR_BYTES_MAX} bytes, or is one of too many"
     )]
     Cursor(String),
+    /// A sweep has made the segment's name unusable: upload it again.
+    #[error("segment {0} was swept before a record named it")]
+    Swept(String),
     /// The parts of the record do not fit each other.
     #[error("{0}")]
     Inconsistent(&'static str),
@@ -165,6 +192,7 @@ impl State {
             streams: BTreeMap::new(),
             agents: BTreeMap::new(),
             totals: Totals::default(),
+            swept: Swept::default(),
         }
     }
 
@@ -227,6 +255,7 @@ impl State {
                 return Err(Invalid::NotActive);
             }
         }
+        self.check_segment(body)?;
         self.check_batches(body)?;
         self.check_cursors(body)?;
         for stream in body.certificates.keys().chain(body.progress.keys()) {
@@ -237,11 +266,33 @@ impl State {
             if stream.ended {
                 return Err(Invalid::Ended(gap.stream));
             }
-            if gap.first != stream.watermark + 1 || gap.last < gap.first {
+            let batches = body.batches.iter().any(|batch| batch.stream == gap.stream);
+            let range = gap.first..=gap.last;
+            if gap.first != stream.watermark + 1 || range.is_empty() || gap.last > SEQUENCE_MAX {
                 return Err(Invalid::Inconsistent("a gap begins after the watermark"));
+            }
+            if batches {
+                return Err(Invalid::Inconsistent("a gap stands alone"));
             }
         }
         Ok(())
+    }
+
+    fn check_segment(&self, body: &Body) -> Result<(), Invalid> {
+        if let Some(segment) = &body.segment
+            && layout::segment_after(&segment.path).unwrap_or(0) < self.swept.before
+        {
+            return Err(Invalid::Swept(segment.path.clone()));
+        }
+        let Some(sweep) = &body.sweep else { return Ok(()) };
+        let old = |path: &String| layout::segment_after(path).is_some_and(|n| n < sweep.before);
+        let grows = sweep.before >= self.swept.before && sweep.searched >= self.swept.searched;
+        let known = sweep.before <= self.head && sweep.searched <= sweep.before;
+        if grows && known && body.segment.is_none() && sweep.objects.iter().all(old) {
+            Ok(())
+        } else {
+            Err(Invalid::Inconsistent("a sweep names old segments and brings none"))
+        }
     }
 
     fn check_batches(&self, body: &Body) -> Result<(), Invalid> {
@@ -331,10 +382,14 @@ impl State {
         }
         if let Some(gap) = &body.gap {
             self.totals.gaps += 1;
-            self.totals.lost += (gap.last + 1).saturating_sub(gap.first);
+            let lost = (gap.last + 1).saturating_sub(gap.first);
+            self.totals.lost = self.totals.lost.saturating_add(lost);
             if let Some(stream) = self.streams.get_mut(&gap.stream) {
                 stream.ended = true;
             }
+        }
+        if let Some(Sweep { before, searched, .. }) = body.sweep {
+            self.swept = Swept { record: head.number, before, searched };
         }
         self.totals.record_bytes += record_bytes;
         self.head = head.number;

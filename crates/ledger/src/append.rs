@@ -13,7 +13,7 @@ use store::CreateError;
 
 use crate::error::AppendError;
 use crate::read::Ledger;
-use crate::record::{Head, Record};
+use crate::record::{Head, Record, VERSION};
 
 /// How often the same record is put before the caller is told that it is
 /// unknown. Each attempt has the store's own repetitions inside.
@@ -47,8 +47,24 @@ impl Ledger {
         at: Timestamp,
         body: &T,
     ) -> Result<Appended, AppendError> {
+        self.append_version(VERSION, head, id, at, body).await
+    }
+
+    /// [`Ledger::append`] of a body that releases which read only older versions
+    /// must stop at.
+    ///
+    /// # Errors
+    /// As [`Ledger::append`].
+    pub async fn append_version<T: Serialize + Sync>(
+        &self,
+        version: u64,
+        head: &Head,
+        id: [u8; 16],
+        at: Timestamp,
+        body: &T,
+    ) -> Result<Appended, AppendError> {
         let path = self.path(head.number + 1);
-        let ours = Record::make(path.clone(), head, id, at, body)?;
+        let ours = Record::make(path.clone(), version, head, id, at, body)?;
         let mut may_land_later = false;
         let mut attempt = 1;
         loop {

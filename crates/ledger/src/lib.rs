@@ -38,4 +38,4 @@ mod record;
 pub use append::Appended;
 pub use error::{AppendError, LedgerError};
 pub use read::Ledger;
-pub use record::{FORMAT_VERSION, Head, Record};
+pub use record::{FORMAT_VERSION, Head, Record, VERSION};

@@ -1,6 +1,10 @@
 //! Reading: one record, the next one, or all that follow.
+//!
+//! A record that does not look like one is read again before it is called
+//! damaged: an answer that was cut short looks the same once, and only once.
 
 use std::fmt;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream, FuturesOrdered};
@@ -10,6 +14,9 @@ use store::Store;
 use crate::error::LedgerError;
 use crate::layout;
 use crate::record::{Head, Record};
+
+/// The pauses before a record that cannot be believed is read again.
+const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
 /// The ledger under one prefix of a store.
 #[derive(Clone)]
@@ -30,9 +37,18 @@ impl Ledger {
     /// # Errors
     /// If the store does not answer, or the object is no such record.
     pub async fn read(&self, number: u64) -> Result<Option<Record>, LedgerError> {
-        let path = self.path(number);
-        let bytes = self.store.get_small(&path).await.map_err(LedgerError::Store)?;
-        bytes.map(|bytes| Record::read(path, number, bytes)).transpose()
+        let mut pauses = AGAIN.into_iter();
+        loop {
+            let path = self.path(number);
+            let bytes = self.store.get_small(&path).await.map_err(LedgerError::Store)?;
+            match bytes.map(|bytes| Record::read(path, number, bytes)).transpose() {
+                Err(damaged @ LedgerError::Damaged { .. }) => match pauses.next() {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return Err(damaged),
+                },
+                read => return read,
+            }
+        }
     }
 
     /// The record after `head`, if it is there, known to follow it.

@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{AppendError, LedgerError};
 
-/// The version of the wrapping that this release writes, and the newest it reads.
-pub const FORMAT_VERSION: u64 = 1;
+/// The version that a record has unless its body needs a newer one.
+pub const VERSION: u64 = 1;
+/// The newest version that this release reads. The wrapping is the same in both:
+/// version 2 says that the body must not be passed over by a release that does
+/// not know all of it.
+pub const FORMAT_VERSION: u64 = 2;
 /// A body larger than this is a mistake: records name objects, they do not hold them.
 pub(crate) const RECORD_BYTES_MAX: usize = 16 << 20;
 
@@ -95,6 +99,7 @@ impl Record {
     /// Makes the record after `head`.
     pub(crate) fn make<T: Serialize>(
         path: Path,
+        version: u64,
         head: &Head,
         id: [u8; 16],
         at: Timestamp,
@@ -103,7 +108,7 @@ impl Record {
         let unfit = |what: String| AppendError::Body { path: path.to_string(), what };
         let at = Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
         let written = Written {
-            version: FORMAT_VERSION,
+            version,
             number: head.number + 1,
             previous: head.hash,
             id: &uuid_text(id),
@@ -123,7 +128,7 @@ impl Record {
     pub(crate) fn read(path: Path, number: u64, bytes: Bytes) -> Result<Self, LedgerError> {
         let no_json = |error: serde_json::Error| damaged(&path, error.to_string());
         let Version { version } = serde_json::from_slice(&bytes).map_err(no_json)?;
-        if version != FORMAT_VERSION {
+        if !(VERSION..=FORMAT_VERSION).contains(&version) {
             return Err(LedgerError::UnknownVersion {
                 path: path.to_string(),
                 found: version,
@@ -198,7 +203,8 @@ mod tests {
     #[test]
     fn a_record_is_one_json_object_and_reads_back_as_made() {
         let body = Body { kind: "commit".into(), of: vec![1, 2] };
-        let made = Record::make(path(), &Head::EMPTY, [0xff; 16], at(), &body).expect("make");
+        let made =
+            Record::make(path(), VERSION, &Head::EMPTY, [0xff; 16], at(), &body).expect("make");
         let zeros = "0".repeat(64);
         let expected = format!(
             r#"{{"version":1,"number":1,"previous":"{zeros}","id":"ffffffff-ffff-4fff-bfff-ffffffffffff","at":"2026-11-20T09:30:00.125Z","kind":"commit","of":[1,2]}}"#
@@ -213,7 +219,7 @@ mod tests {
     #[test]
     fn a_body_that_makes_no_record_is_refused_before_it_is_put() {
         let check = |body: serde_json::Value, part: &str| {
-            let made = Record::make(path(), &Head::EMPTY, [0; 16], at(), &body);
+            let made = Record::make(path(), VERSION, &Head::EMPTY, [0; 16], at(), &body);
             let said = made.expect_err("refused").to_string();
             assert!(said.contains(part), "{said}");
         };
@@ -237,7 +243,8 @@ mod tests {
             assert!(said.contains(part) && said.contains(path().as_ref()), "{said}");
         };
         assert!(Record::read(path(), 1, wrapped(1, 1).into()).is_ok());
-        check(wrapped(2, 1), "run the release that wrote it");
+        assert!(Record::read(path(), 1, wrapped(2, 1).into()).is_ok());
+        check(wrapped(3, 1), "run the release that wrote it");
         check(wrapped(1, 2), "it says it is record 2");
         check(wrapped(1, 1).replace("0000", "xxxx"), "restore this object");
         check(String::new(), "restore this object");

@@ -32,6 +32,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// How often the table looks for files that are worth merging.
 const COMPACT_EVERY: Duration = Duration::from_secs(300);
 
+/// How often segments that no record names are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+
 /// How often an ageing certificate is warned of.
 const WARN_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -115,10 +118,17 @@ impl Node {
         let address = server.address().context("read the listener's address")?;
         let table_seams =
             table::Seams { clock: seams.0.clone(), entropy: seams.1, blocking: Blocking::Pool };
+        let swept = journal.clone();
         let pass_age = Duration::from_secs(u64::from(table.pass_age_secs));
         let pass_bytes = table.limits.pass_bytes;
         let table = Table::open(store, journal, table::TRAIL_DEFAULT, table_seams, table).await?;
         let gauges = TableGauges::register(&mut registry);
+        let gauges_swept = Counter::default();
+        registry.register(
+            "orgtrail_journal_swept",
+            "Segments deleted that no record names",
+            gauges_swept.clone(),
+        );
 
         let stop = CancellationToken::new();
         let serving = server.run(stop.clone());
@@ -128,6 +138,7 @@ impl Node {
         let table = Task::spawn(stop.clone(), keeper.run(stop));
         let stop = CancellationToken::new();
         let mut others = Task::spawn(stop.clone(), warn(credentials, seams.0, stop.clone()));
+        others.tasks.spawn(sweep(swept, gauges_swept, stop.clone()));
         let mut operations_address = None;
         if let Some(listen) = operations {
             let operations =
@@ -199,6 +210,7 @@ impl Keeper {
                 Err(error) => {
                     report(&error);
                     if !error.is_retryable() {
+                        self.gauges.stopped.set(1);
                         stop.cancelled().await;
                         return Ok(());
                     }
@@ -265,6 +277,33 @@ async fn rest(stop: &CancellationToken, time: Duration) {
     }
 }
 
+/// Deletes segments that no record names, now and then. Any number of nodes may.
+async fn sweep(journal: Journal, deleted: Counter, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut pause = SWEEP_EVERY;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        let swept = async {
+            let mut state = journal.fold().await?;
+            journal.sweep(&mut state).await
+        };
+        pause = match swept.await {
+            Ok(swept) => {
+                deleted.inc_by(swept.deleted);
+                if swept.more { RETRY } else { SWEEP_EVERY }
+            }
+            // Orphans cost space and nothing else; the committer reports the store.
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "could not sweep");
+                SWEEP_EVERY
+            }
+        };
+    }
+}
+
 /// Warns of the aggregator's own ageing certificate.
 async fn warn(
     credentials: Arc<Credentials<ServerConfig>>,
@@ -298,8 +337,11 @@ struct TableGauges {
     quarantined: Gauge,
     files: Gauge,
     fresh_files: Gauge,
+    damaged_segments: Gauge,
+    stopped: Gauge,
 }
 
+type Counter = prometheus_client::metrics::counter::Counter;
 type Gauge = prometheus_client::metrics::gauge::Gauge;
 
 impl TableGauges {
@@ -311,6 +353,16 @@ impl TableGauges {
         registry.register("quarantined", "Units in quarantine", gauges.quarantined.clone());
         registry.register("files", "Committed data files", gauges.files.clone());
         registry.register("fresh_files", "Files not yet settled", gauges.fresh_files.clone());
+        registry.register(
+            "damaged_segments",
+            "Segments of the journal of which units are lost",
+            gauges.damaged_segments.clone(),
+        );
+        registry.register(
+            "stopped",
+            "1 once passes have stopped until a person acts; events are safe in the journal",
+            gauges.stopped.clone(),
+        );
         gauges
     }
 
@@ -322,5 +374,6 @@ impl TableGauges {
         self.quarantined.set(number(state.totals.counts.quarantined));
         self.files.set(number(state.totals.files));
         self.fresh_files.set(number(state.fresh.len() as u64));
+        self.damaged_segments.set(number(state.totals.damage.segments));
     }
 }

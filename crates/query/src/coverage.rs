@@ -16,6 +16,10 @@ pub struct Coverage {
     pub committed_at: Option<Timestamp>,
     /// The journal goes on after that record, past the limit for its tail.
     pub truncated: bool,
+    /// Why the journal cannot be read beyond that record, if it cannot.
+    pub damaged: Option<String>,
+    /// Units that were lost with segments of the journal; no answer has them.
+    pub lost: u64,
     /// Data files that could hold a part of the answer.
     pub files: u64,
     /// Data files of the whole table.

@@ -33,6 +33,8 @@ pub(crate) struct Tail {
     pub(crate) duplicates: u64,
     /// Units that are no events.
     pub(crate) rejected: u64,
+    /// Units that are lost with their segments.
+    pub(crate) lost: u64,
     /// Bytes of lines.
     pub(crate) bytes: u64,
     /// The last record read.
@@ -40,6 +42,8 @@ pub(crate) struct Tail {
     pub(crate) committed_at: Option<Timestamp>,
     /// The journal goes on.
     pub(crate) truncated: bool,
+    /// It may go on, and what follows cannot be believed.
+    pub(crate) damaged: Option<String>,
     pub(crate) sources: Vec<SourceCoverage>,
 }
 
@@ -53,19 +57,34 @@ impl Tail {
         blocking: Blocking,
     ) -> Result<Self, QueryError> {
         let position = table.position();
-        let mut state = journal.fold_to(position).await.map_err(QueryError::Journal)?;
+        let mut state = match journal.fold_to(position).await {
+            Ok(state) => state,
+            // The table's rows are there all the same.
+            Err(error) if error.is_damage() => {
+                let damaged = Some(sentence(&error));
+                return Ok(Self { record: position, damaged, ..Self::default() });
+            }
+            Err(error) => return Err(QueryError::Journal(error)),
+        };
         let mut rows = Rows::new(table.regions().clone());
-        let mut truncated = false;
+        let (mut truncated, mut damaged) = (false, None);
         loop {
             if rows.bytes >= limit_bytes {
                 let mut beyond = state.clone();
-                truncated = journal.advance(&mut beyond).await.map_err(QueryError::Journal)? > 0;
+                truncated = match journal.advance(&mut beyond).await {
+                    Err(error) if !error.is_damage() => return Err(QueryError::Journal(error)),
+                    _ => beyond.head > state.head,
+                };
                 break;
             }
-            let Some(delivered) =
-                journal.read_next(&mut state).await.map_err(QueryError::Journal)?
-            else {
-                break;
+            let delivered = match journal.read_next(&mut state).await {
+                Ok(Some(delivered)) => delivered,
+                Ok(None) => break,
+                Err(error) if error.is_damage() => {
+                    damaged = Some(sentence(&error));
+                    break;
+                }
+                Err(error) => return Err(QueryError::Journal(error)),
             };
             rows = blocking
                 .run(move || {
@@ -95,12 +114,25 @@ impl Tail {
             rows: rows.rows - duplicates,
             duplicates,
             rejected: rows.rejected,
+            lost: rows.lost,
             bytes: rows.bytes,
             record: state.head,
             committed_at: state.committed_at,
             truncated,
+            damaged,
         })
     }
+}
+
+/// An error and its causes, as one sentence.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Rows in the making.
@@ -111,6 +143,7 @@ struct Rows {
     batches: Vec<RecordBatch>,
     rows: u64,
     rejected: u64,
+    lost: u64,
     bytes: u64,
 }
 
@@ -123,12 +156,17 @@ impl Rows {
             batches: Vec::new(),
             rows: 0,
             rejected: 0,
+            lost: 0,
             bytes: 0,
         }
     }
 
     fn add(&mut self, delivered: &Delivered) -> Result<(), ArrowError> {
         for batch in &delivered.batches {
+            if batch.lost {
+                self.lost += batch.units;
+                continue;
+            }
             let mut source = RowSource {
                 agent_account: batch.origin.account,
                 agent: batch.origin.agent.as_str(),

@@ -167,6 +167,7 @@ impl View {
             journal_record: self.snapshot.position(),
             files: planned as u64,
             files_total: self.snapshot.totals().files,
+            lost: self.snapshot.totals().damage.units,
             file_bytes: self.reads.bytes(),
             ..Coverage::default()
         };
@@ -175,6 +176,8 @@ impl View {
             coverage.journal_record = tail.record;
             coverage.committed_at = tail.committed_at;
             coverage.truncated = tail.truncated;
+            coverage.damaged.clone_from(&tail.damaged);
+            coverage.lost += tail.lost;
             coverage.tail_rows = tail.rows;
             coverage.tail_duplicates = tail.duplicates;
             coverage.tail_rejected = tail.rejected;

@@ -94,7 +94,7 @@ impl World {
             continuations: 0,
         };
         self.sequence += count;
-        let segment = Some(self.journal.put_segment(&packed).await.expect("put"));
+        let segment = Some(self.journal.put_segment(&packed, self.state.head).await.expect("put"));
         let body = Body { segment, batches: vec![batch], ..Body::default() };
         self.journal.commit(&mut self.state, &body).await.expect("committed");
     }

@@ -159,7 +159,7 @@ async fn fill(
             sequence = to;
         }
         let packed = pack(batches.iter().map(|(batch, lines)| (batch, *lines))).expect("pack");
-        let segment = journal.put_segment(&packed).await.expect("put");
+        let segment = journal.put_segment(&packed, state.head).await.expect("put");
         let body = Body { segment: Some(segment), batches: entries, ..Body::default() };
         commit(journal, state, &body).await;
     }

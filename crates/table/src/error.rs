@@ -55,6 +55,22 @@ pub enum TableError {
         /// Rows, quarantined, duplicates and unselected together.
         accounted: u64,
     },
+    /// A segment was lost after an intent was made that counts on it. The pass
+    /// is finished once the object is restored.
+    #[error(
+        "segment {segment} of journal record {record} was whole when table record {number} began \
+         a pass, and is not any more ({what}): restore the object from a copy"
+    )]
+    Lost {
+        /// The intent's record.
+        number: u64,
+        /// The journal's record.
+        record: u64,
+        /// The object.
+        segment: String,
+        /// How it differs.
+        what: String,
+    },
     /// An object that the log names is gone. A reader whose snapshot is old
     /// loads a new one; otherwise restore the object.
     #[error("{path}, which the table's log names, is missing: load the table again, or restore it")]
@@ -89,7 +105,7 @@ impl TableError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Missing { .. } => true,
+            Self::Missing { .. } | Self::Lost { .. } => true,
             Self::Append(error) => error.is_retryable(),
             Self::Store(error) => error.is_retryable(),
             Self::Ledger(error) => error.is_retryable(),

@@ -11,13 +11,13 @@ use arrow::array::RecordBatch;
 use event::set_aside;
 use identity::SpeaksFor;
 use jiff::Timestamp;
-use journal::{Delivered, DeliveredBatch};
+use journal::{Delivered, DeliveredBatch, SegmentDamage};
 
 use crate::duplicates::{Found, KeyedRow, add_keyed, by_batch, mark};
 use crate::error::TableError;
 use crate::files::RowAt;
 use crate::keys::NewKeys;
-use crate::log::Counts;
+use crate::log::{Counts, DamagedSegment, LostBatch};
 use crate::partition::{Partition, Regions};
 use crate::quarantine::Quarantine;
 use crate::row::{BATCH_ROWS_MAX, RowBuilder, RowSource};
@@ -46,6 +46,8 @@ pub(crate) struct Gathered {
     pub(crate) line_bytes: u64,
     /// When the last record was committed.
     pub(crate) committed_at: Timestamp,
+    /// Segments of which something is lost.
+    pub(crate) damaged: Vec<DamagedSegment>,
 }
 
 impl Gathered {
@@ -65,14 +67,21 @@ impl Gathered {
             journaled: 0,
             line_bytes: 0,
             committed_at: Timestamp::UNIX_EPOCH,
+            damaged: Vec::new(),
         }
     }
 
     /// Adds one journal record's lines.
     pub(crate) fn add(&mut self, delivered: &Delivered) -> Result<(), TableError> {
         self.committed_at = delivered.committed_at;
-        for batch in &delivered.batches {
+        for batch in delivered.batches.iter().filter(|batch| !batch.lost) {
             self.add_batch(delivered, batch)?;
+        }
+        if let Some(damaged) = damaged(delivered) {
+            let added = self.quarantine.add_lost(&damaged);
+            added.map_err(|error| TableError::Encode(error.to_string()))?;
+            self.journaled += damaged.lost.iter().map(|batch| batch.units).sum::<u64>();
+            self.damaged.push(damaged);
         }
         Ok(())
     }
@@ -180,10 +189,69 @@ impl Gathered {
         }
     }
 
-    /// Whether there was no line at all.
+    /// Whether there was no line at all, nor a lost one.
     pub(crate) fn is_empty(&self) -> bool {
-        self.line_bytes == 0
+        self.line_bytes == 0 && self.damaged.is_empty()
     }
+}
+
+/// What is lost of a record's segment, if anything is.
+fn damaged(delivered: &Delivered) -> Option<DamagedSegment> {
+    let damage = delivered.damage.as_ref()?;
+    let lost: Vec<LostBatch> = delivered
+        .batches
+        .iter()
+        .filter(|batch| batch.lost)
+        .map(|batch| LostBatch {
+            account: batch.origin.account,
+            agent: batch.origin.agent.clone(),
+            spool: batch.origin.spool,
+            first: batch.first_sequence,
+            last: batch.first_sequence + batch.line_count.saturating_sub(1),
+            units: batch.units,
+            row: batch.first_row,
+        })
+        .collect();
+    let (segment, missing) = (damage.path.clone(), damage.missing);
+    (!lost.is_empty()).then_some(DamagedSegment {
+        record: delivered.record,
+        segment,
+        missing,
+        lost,
+    })
+}
+
+/// Makes a record's events what an intent pinned them to be: what was lost then
+/// stays lost, though the bytes may be back. An error names what was lost since.
+pub(crate) fn pin(
+    delivered: &mut Delivered,
+    pinned: &[DamagedSegment],
+) -> Result<(), SegmentDamage> {
+    let pin = pinned.iter().find(|damaged| damaged.record == delivered.record);
+    let is_pinned = |row: u64| pin.is_some_and(|pin| pin.lost.iter().any(|lost| lost.row == row));
+    for batch in &mut delivered.batches {
+        match (batch.lost, is_pinned(batch.first_row)) {
+            (true, false) => {
+                let damage = delivered.damage.clone();
+                return Err(damage.unwrap_or_else(|| SegmentDamage {
+                    path: String::new(),
+                    missing: true,
+                    what: "its lines are lost".to_owned(),
+                }));
+            }
+            (false, true) => {
+                batch.lost = true;
+                batch.lines = bytes::Bytes::new();
+            }
+            _ => {}
+        }
+    }
+    delivered.damage = pin.map(|pin| SegmentDamage {
+        path: pin.segment.clone(),
+        missing: pin.missing,
+        what: String::new(),
+    });
+    Ok(())
 }
 
 /// Takes the next line off `rest`, without its line feed.

@@ -5,7 +5,18 @@
 //!
 //! ```json
 //! {"pass_intent":{"from":1,"to":12,"trail_version":1,"row_format":1,"partition_rows_min":5000}}
+//! ```
 //!
+//! An intent whose range has segments that are missing or damaged pins what is lost
+//! of them; one without has no such member:
+//!
+//! ```json
+//! {"pass_intent":{…,"damaged":[{"record":5,"segment":"journal/segment/….ndjson.zst","missing":true,
+//!   "lost":[{"account":"111122223333","agent":"main","spool":"9f…","first":7,"last":9,
+//!            "units":3,"row":0}]}]}}
+//! ```
+//!
+//! ```json
 //! {"pass_commit":{"intent":7,"to":12,
 //!   "counts":{"journaled":900,"rows":899,"quarantined":1,"duplicates":0,"unselected":0},
 //!   "files":[{"path":"trail/default/fresh/….parquet","rows":899,"bytes":120113,"sha256":"…",
@@ -41,7 +52,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use integrity::Hash;
+use event::{AccountId, AgentName};
+use integrity::{Hash, SpoolId};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -85,6 +97,50 @@ pub(crate) struct PassIntent {
     pub(crate) row_format: u32,
     /// Partitions with at least so many rows get their own file.
     pub(crate) partition_rows_min: u64,
+    /// Segments that could not be read whole when it was made. What is lost of
+    /// them is in quarantine, also if the bytes have come back since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) damaged: Vec<DamagedSegment>,
+}
+
+/// A segment of the journal of which some or all is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedSegment {
+    /// The journal record that names it.
+    pub record: u64,
+    /// The object.
+    pub segment: String,
+    /// It is not there at all.
+    pub missing: bool,
+    /// The batches that nobody can read.
+    pub lost: Vec<LostBatch>,
+}
+
+impl DamagedSegment {
+    /// The reason under which its units are in quarantine.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        if self.missing { "segment_missing" } else { "segment_damaged" }
+    }
+}
+
+/// Lines of one stream that are lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostBatch {
+    /// The account of the agent that delivered them.
+    pub account: AccountId,
+    /// Its name.
+    pub agent: AgentName,
+    /// The spool they came through.
+    pub spool: SpoolId,
+    /// The first sequence.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+    /// How many units they are.
+    pub units: u64,
+    /// The place of the first among the record's lines.
+    pub row: u64,
 }
 
 /// What a pass has done.

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::duplicates::Search;
 use crate::error::TableError;
 use crate::files::{PUTS_IN_FLIGHT, PassFiles, encode_pass, put, put_file};
-use crate::gather::Gathered;
+use crate::gather::{Gathered, pin};
 use crate::keys::{KeyFile, NewKeys, read_run, runs_to_merge};
 use crate::log::{Body, Counts, DataFile, KeysAdded, PassCommit, PassIntent, QuarantineFile};
 use crate::partition::Partition;
@@ -37,6 +37,9 @@ const KEYS_SINCE: u32 = 2;
 
 /// The one version of the one trail's definition, until a catalog has others.
 const TRAIL_VERSION: u64 = 1;
+
+/// Damaged segments that one pass takes in; the next one goes on.
+const DAMAGED_MAX: usize = 1_000;
 
 /// What a pass has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,24 @@ pub struct PassReport {
     pub bytes: u64,
     /// Whether it stopped at its own bound, so that more may wait.
     pub more: bool,
+}
+
+/// How far a pass reads.
+#[derive(Clone, Copy)]
+enum Until<'a> {
+    /// As far as one pass goes.
+    Bound,
+    /// As far as an open intent says, by its own account of what is lost.
+    Pinned(u64, &'a PassIntent),
+}
+
+impl Until<'_> {
+    fn to(self) -> Option<u64> {
+        match self {
+            Self::Bound => None,
+            Self::Pinned(_, intent) => Some(intent.to),
+        }
+    }
 }
 
 /// What lies in the journal between two records, as rows.
@@ -88,14 +109,25 @@ impl Table {
             self.finish_open().await?;
         }
         self.tidy().await?;
-        let Some(range) = self.gather(None, stop).await? else { return Ok(None) };
+        let Some(range) = self.gather(Until::Bound, stop).await? else { return Ok(None) };
         let intent = PassIntent {
             from: self.state.position + 1,
             to: range.reader.head,
             trail_version: TRAIL_VERSION,
             row_format: self.config.limits.row_format,
             partition_rows_min: self.config.limits.partition_rows_min,
+            damaged: range.rows.damaged.clone(),
         };
+        for damaged in &intent.damaged {
+            let units: u64 = damaged.lost.iter().map(|batch| batch.units).sum();
+            tracing::error!(
+                record = damaged.record,
+                segment = %damaged.segment,
+                units,
+                "{}: its lost units are in quarantine; restore the object from a copy",
+                damaged.reason()
+            );
+        }
         match self.append(&Body::PassIntent(intent.clone())).await? {
             Won::Ours(number) => self.write_pass(number, intent, range).await.map(Some),
             Won::Theirs => Ok(None),
@@ -109,7 +141,7 @@ impl Table {
     ) -> Result<PassReport, TableError> {
         check_row_format(number, intent.row_format)?;
         let never = CancellationToken::new();
-        let range = self.gather(Some(intent.to), &never).await?;
+        let range = self.gather(Until::Pinned(number, &intent), &never).await?;
         let range = range.ok_or_else(|| TableError::Contradiction {
             number,
             what: format!("the journal ends before record {}", intent.to),
@@ -117,14 +149,15 @@ impl Table {
         self.write_pass(number, intent, range).await
     }
 
-    /// Reads the journal from the table's position: to record `to`, or as far
-    /// as one pass goes. None if there is nothing to do.
+    /// Reads the journal from the table's position: to where an intent says, or
+    /// as far as one pass goes. None if there is nothing to do.
     async fn gather(
         &mut self,
-        to: Option<u64>,
+        until: Until<'_>,
         stop: &CancellationToken,
     ) -> Result<Option<Range>, TableError> {
         let position = self.state.position;
+        let to = until.to();
         let mut reader = match self.reader.take() {
             Some(reader) if reader.head >= position && to.is_none_or(|to| reader.head <= to) => {
                 reader
@@ -135,16 +168,26 @@ impl Table {
         let mut rows = Gathered::new(self.state.regions.clone());
         let mut more = true;
         while to.is_some_and(|to| reader.head < to)
-            || (to.is_none() && rows.line_bytes < self.config.limits.pass_bytes)
+            || (to.is_none()
+                && rows.line_bytes < self.config.limits.pass_bytes
+                && rows.damaged.len() < DAMAGED_MAX)
         {
             if stop.is_cancelled() {
                 return Ok(None);
             }
             let next = self.journal.read_next(&mut reader).await?;
-            let Some(delivered) = next else {
+            let Some(mut delivered) = next else {
                 more = false;
                 break;
             };
+            if let Until::Pinned(number, intent) = until {
+                pin(&mut delivered, &intent.damaged).map_err(|damage| TableError::Lost {
+                    number,
+                    record: delivered.record,
+                    segment: damage.path,
+                    what: damage.what,
+                })?;
+            }
             let work = move || rows.add(&delivered).map(|()| rows);
             rows = self.seams.blocking.run(work).await?;
         }

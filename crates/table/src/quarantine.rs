@@ -11,15 +11,23 @@
 //! `record` and `row` say where the line lies in the journal. `line` is the
 //! line as it was delivered, or `line_hex` where it is not UTF-8. What a source
 //! had set aside has its `source` and `position` there, and the whole mark,
-//! bytes included, as `set_aside`.
+//! bytes included, as `set_aside`. Of lines that are lost with a segment of the
+//! journal there is one entry for each batch, without a line:
+//!
+//! ```json
+//! {"reason":"segment_missing","detail":"journal/segment/….ndjson.zst","agent":"111122223333/main",
+//!  "record":42,"row":0,"spool":"9f…","first_sequence":7,"last_sequence":9,"units":3}
+//! ```
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
 use event::set_aside::{self, SetAside};
+use integrity::SpoolId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::log::DamagedSegment;
 use crate::row::{Rejected, RowSource};
 
 /// The level at which quarantined lines are compressed.
@@ -62,6 +70,19 @@ struct Line<'a> {
     line_hex: Option<String>,
 }
 
+#[derive(Serialize)]
+struct Lost<'a> {
+    reason: &'a str,
+    detail: &'a str,
+    agent: String,
+    record: u64,
+    row: u64,
+    spool: SpoolId,
+    first_sequence: u64,
+    last_sequence: u64,
+    units: u64,
+}
+
 #[derive(Deserialize)]
 struct Mark<'a> {
     #[serde(borrow)]
@@ -96,7 +117,34 @@ impl Quarantine {
             line_hex: whole.is_none().then(|| hex::encode(line)),
             set_aside: raw.map(|mark| mark.orgtrail_set_aside),
         };
-        let mut text = serde_json::to_vec(&entry)?;
+        self.write(&entry)?;
+        if !set_aside::is_continuation(line) {
+            *self.reasons.entry(rejected.reason.as_str().to_owned()).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Accounts for lines that are lost with their segment.
+    pub(crate) fn add_lost(&mut self, damaged: &DamagedSegment) -> std::io::Result<()> {
+        for batch in &damaged.lost {
+            self.write(&Lost {
+                reason: damaged.reason(),
+                detail: &damaged.segment,
+                agent: format!("{}/{}", batch.account, batch.agent),
+                record: damaged.record,
+                row: batch.row,
+                spool: batch.spool,
+                first_sequence: batch.first,
+                last_sequence: batch.last,
+                units: batch.units,
+            })?;
+            *self.reasons.entry(damaged.reason().to_owned()).or_default() += batch.units;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, entry: &impl Serialize) -> std::io::Result<()> {
+        let mut text = serde_json::to_vec(entry)?;
         text.push(b'\n');
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
@@ -104,9 +152,6 @@ impl Quarantine {
         };
         encoder.write_all(&text)?;
         self.lines += 1;
-        if !set_aside::is_continuation(line) {
-            *self.reasons.entry(rejected.reason.as_str().to_owned()).or_default() += 1;
-        }
         Ok(())
     }
 

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::{Layout, Place};
 use crate::log::{
-    Body, Checkpoint, CompactCommit, CompactIntent, Counts, DataFile, KeysAdded, Manifest,
-    PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent, Sweep,
+    Body, Checkpoint, CompactCommit, CompactIntent, Counts, DamagedSegment, DataFile, KeysAdded,
+    Manifest, PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent, Sweep,
 };
 use crate::partition::Regions;
 
@@ -91,6 +91,38 @@ pub struct Totals {
     /// Compactions committed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub compactions: u64,
+    /// What was lost with segments of the journal.
+    #[serde(default, skip_serializing_if = "Damage::is_none")]
+    pub damage: Damage,
+}
+
+/// What was lost with segments of the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// How many segments.
+    pub segments: u64,
+    /// How many units; they are in quarantine.
+    pub units: u64,
+    /// The first of the segments, in the order of their records.
+    pub first: Vec<DamagedSegment>,
+}
+
+impl Damage {
+    /// Damaged segments that the state names; later ones are only counted, and
+    /// named by the intents of their passes.
+    pub const NAMED_MAX: usize = 100;
+
+    fn is_none(&self) -> bool {
+        self.segments == 0
+    }
+
+    fn add(&mut self, damaged: DamagedSegment) {
+        self.segments += 1;
+        self.units += damaged.lost.iter().map(|batch| batch.units).sum::<u64>();
+        if self.first.len() < Self::NAMED_MAX {
+            self.first.push(damaged);
+        }
+    }
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -283,6 +315,7 @@ impl TableState {
             self.add_keys(keys)?;
         }
         self.totals.counts.add(&commit.counts);
+        intent.damaged.into_iter().for_each(|damaged| self.totals.damage.add(damaged));
         self.totals.passes += 1;
         self.regions.absorb(&commit.regions);
         self.position = commit.to;

@@ -202,7 +202,8 @@ impl Asking {
 
     fn is_complete(&self, coverage: &Coverage) -> bool {
         let reaches = |time| self.to.is_none_or(|to| to.min(self.now) <= time);
-        !coverage.truncated && coverage.complete_to().is_some_and(reaches)
+        let whole = !coverage.truncated && coverage.damaged.is_none() && coverage.lost == 0;
+        whole && coverage.complete_to().is_some_and(reaches)
     }
 
     /// How many, what was searched, and up to when that is all there is.
@@ -234,7 +235,20 @@ impl Asking {
                 "answered to journal record {record}{at}; the journal goes on: run a table pass (orgtrail serve), then ask again\n"
             ));
         }
+        if let Some(damaged) = &coverage.damaged {
+            lines.push_str(&format!(
+                "answered to journal record {record}{at}; what follows cannot be read: {}\n",
+                for_terminal(damaged)
+            ));
+        }
+        if coverage.lost > 0 {
+            lines.push_str(&format!(
+                "{} events are lost with damaged segments of the journal: orgtrail status names them\n",
+                coverage.lost
+            ));
+        }
         match coverage.complete_to() {
+            _ if coverage.damaged.is_some() => {}
             Some(time) => lines.push_str(&format!("complete to {time:.0} (journal record {record})\n")),
             None => lines.push_str(&format!(
                 "holds all that was committed up to journal record {record}{at}; whether sources hold more is unknown{}\n",

@@ -7,11 +7,11 @@
 use anyhow::Context;
 use clap::ValueEnum;
 use jiff::Timestamp;
-use journal::{Journal, State};
+use journal::{Journal, JournalError, State};
 use seam::{Blocking, Clock, Entropy};
 use serde::Serialize;
 use store::Store;
-use table::{Backlog, TRAIL_DEFAULT, TableSnapshot};
+use table::{Backlog, DamagedSegment, TRAIL_DEFAULT, TableSnapshot};
 
 /// Show the journal's head, each stream, the table, and whether the sum closes.
 #[derive(Debug, clap::Args)]
@@ -59,6 +59,10 @@ pub(crate) struct JournalStatus {
     pub(crate) forks: u64,
     pub(crate) gaps: u64,
     pub(crate) lost: u64,
+    /// Why it cannot be read beyond the head: nothing is added until then, and
+    /// agents keep what they have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) damaged: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,6 +85,12 @@ pub(crate) struct TableStatus {
     pub(crate) backlog: BacklogStatus,
     /// Quarantined units by reason.
     pub(crate) reasons: std::collections::BTreeMap<String, u64>,
+    /// Segments of the journal that are missing or damaged: of them, so many
+    /// units are in quarantine.
+    pub(crate) damaged_segments: u64,
+    pub(crate) damaged_units: u64,
+    /// The first of them.
+    pub(crate) damaged: Vec<DamagedSegment>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -129,20 +139,26 @@ impl Status {
         let table = TableSnapshot::load(store, TRAIL_DEFAULT).await.context("read the table")?;
         let journal =
             Journal::new(store.clone(), Clock::system(), Entropy::system(), Blocking::Pool);
-        let state = journal.fold().await.context("read the journal")?;
+        let (state, damage) = journal.fold_readable().await.context("read the journal")?;
         let backlog = table.backlog(Clock::system().now()).await.context("read lists of files")?;
-        Ok(Self::of(store.url(), &state, &table, backlog))
+        Ok(Self::of(store.url(), &state, damage, &table, backlog))
     }
 
-    fn of(store: &str, state: &State, table: &TableSnapshot, backlog: Backlog) -> Self {
+    fn of(
+        store: &str,
+        state: &State,
+        damage: Option<JournalError>,
+        table: &TableSnapshot,
+        backlog: Backlog,
+    ) -> Self {
         let totals = &state.totals;
         let counts = &table.totals().counts;
         let fates = counts.rows + counts.quarantined + counts.duplicates + counts.unselected;
         let waiting = totals.journaled.saturating_sub(counts.journaled);
         let all_in = table.position() >= state.head;
-        let closes = counts.journaled == fates
-            && counts.journaled <= totals.journaled
-            && (!all_in || waiting == 0);
+        // Behind a damaged record the table may know more than can be read now.
+        let reaches = damage.is_some() || counts.journaled <= totals.journaled;
+        let closes = counts.journaled == fates && reaches && (!all_in || waiting == 0);
         Self {
             store: store.to_owned(),
             journal: JournalStatus {
@@ -156,6 +172,7 @@ impl Status {
                 forks: totals.forks,
                 gaps: totals.gaps,
                 lost: totals.lost,
+                damaged: damage.map(|error| format!("{:#}", anyhow::Error::from(error))),
             },
             table: TableStatus {
                 position: table.position(),
@@ -175,6 +192,9 @@ impl Status {
                     rows: backlog.rows,
                 },
                 reasons: table.totals().reasons.clone(),
+                damaged_segments: table.totals().damage.segments,
+                damaged_units: table.totals().damage.units,
+                damaged: table.totals().damage.first.clone(),
             },
             closes,
             streams: streams(state),
@@ -219,6 +239,30 @@ impl Status {
         }
         for (reason, units) in &table.reasons {
             line(format!("quarantine {units} {reason}"));
+        }
+        if let Some(damaged) = &journal.damaged {
+            line(format!(
+                "DAMAGED    the journal cannot be read behind record {}, and nothing is added: {damaged}",
+                journal.head
+            ));
+        }
+        for damaged in &table.damaged {
+            line(format!(
+                "DAMAGED    record {} segment {} is {}",
+                damaged.record,
+                damaged.segment,
+                if damaged.missing { "missing" } else { "not what was committed" }
+            ));
+            for lost in &damaged.lost {
+                line(format!(
+                    "  lost     {}/{} spool {}: sequences {} to {}, {} units in quarantine",
+                    lost.account, lost.agent, lost.spool, lost.first, lost.last, lost.units
+                ));
+            }
+        }
+        let unnamed = table.damaged_segments - table.damaged.len() as u64;
+        if unnamed > 0 {
+            line(format!("DAMAGED    and {unnamed} more segments, named in quarantine"));
         }
         if journal.forks + journal.gaps > 0 {
             line(format!(

@@ -6,6 +6,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
 
 mod crash;
+mod damage;
 mod faulty;
 mod golden;
 mod old_logs;

@@ -241,7 +241,7 @@ impl World {
             })
             .collect();
         let packed = pack(batches.iter().map(|(batch, lines)| (batch, *lines))).expect("pack");
-        let segment = self.journal.put_segment(&packed).await.expect("put");
+        let segment = self.journal.put_segment(&packed, self.state.head).await.expect("put");
         let mut entries = Vec::new();
         for (stream, lines) in self.streams.iter().zip([&central, &own]) {
             let watermark = self.state.streams[stream].watermark;
@@ -254,6 +254,21 @@ impl World {
             });
         }
         self.commit(&Body { segment: Some(segment), batches: entries, ..Body::default() }).await;
+    }
+
+    /// Deletes the segment of a record with events, whose rows must now be in
+    /// quarantine; gives the object back to whoever wants to restore it.
+    pub(crate) async fn lose(&mut self, record: u64) -> (Path, Bytes) {
+        let log = Path::from(format!("journal/log/{record:020}.json"));
+        let bytes = self.objects.get(&log).await.expect("get").bytes().await.expect("bytes");
+        let body: serde_json::Value = serde_json::from_slice(&bytes).expect("json");
+        let path = Path::from(body["segment"]["path"].as_str().expect("a path"));
+        let whole = self.objects.get(&path).await.expect("get").bytes().await.expect("bytes");
+        self.objects.delete(&path).await.expect("delete");
+        let rows = self.expected.len();
+        self.expected.retain(|_, (_, of)| *of != record);
+        self.quarantined += (rows - self.expected.len()) as u64;
+        (path, whole)
     }
 
     /// A process's table over these objects (perhaps wrapped ones).
