@@ -5,6 +5,7 @@
 //! be left for a new one (a fork); then the next life begins, and sources resume
 //! where the journal says.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::atomic::AtomicU64;
 use identity::SpeaksFor;
 use integrity::SpoolId;
 use seam::{Blocking, Clock, Disk, Entropy};
-use spool::Recovery;
+use spool::{Lost, OpenError, Recovery};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,12 +22,17 @@ use tokio_util::sync::CancellationToken;
 use crate::collect::{Collect, CollectError, Reports, rest};
 use crate::config::{SourceConfig, SpoolConfig};
 use crate::directory::directory_source;
+use crate::fate::{Fate, Gap};
 use crate::file::file_source;
 use crate::files::Options;
 use crate::forward::{Ended, Forward, ForwardError};
-use crate::hold::{Hold, HoldError, Owner, spool_dir};
+use crate::hold::{Hold, HoldError, Owner};
+use crate::inlet::Inlet;
 use crate::link::Connect;
+use crate::places::PUSHED;
 use crate::source::{Source, SourceError};
+use crate::succession::{self, Heir};
+use crate::vitals::Vitals;
 
 /// How long the agent rests after what it holds could not be used.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(2);
@@ -60,6 +66,12 @@ pub struct Agent {
     pub label: String,
     /// Units put into the spool, for whoever shows progress.
     pub read: Arc<AtomicU64>,
+    /// The names of the sources that applications push to.
+    pub pushes: Vec<String>,
+    /// What they push goes through here.
+    pub inlet: Inlet,
+    /// What an operator sees.
+    pub vitals: Vitals,
 }
 
 /// The configured files and directories as sources; with `once`, read to the end.
@@ -137,12 +149,20 @@ impl Agent {
             let ended = self.live(Arc::clone(&hold), once, &stop).await;
             match ended {
                 Ok(Ended::Stopped | Ended::Drained) => return Ok(()),
-                Ok(Ended::Fork(why)) => {
-                    let id = hold.id();
-                    tracing::warn!("beginning a new spool: {why}");
-                    // Its lock must be gone before the directory gets another name.
-                    drop(hold);
-                    self.put_aside(id).await?;
+                Ok(Ended::Fork { why, heir }) => {
+                    self.vitals.forked();
+                    if let Err(error) = self.follow(hold, &why, heir).await {
+                        if !is_poison(&error) {
+                            return Err(error);
+                        }
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "a new spool could not be made; trying again"
+                        );
+                        if !rest(&stop, RETRY).await {
+                            return Ok(());
+                        }
+                    }
                 }
                 Err(error) if is_poison(&error) && !stop.is_cancelled() => {
                     tracing::error!(
@@ -159,32 +179,106 @@ impl Agent {
         }
     }
 
+    /// Leaves a spool for a new one, which begins with what the heir is due.
+    async fn follow(
+        &self,
+        hold: Arc<Hold>,
+        why: &str,
+        heir: Option<Heir>,
+    ) -> Result<(), AgentError> {
+        let id = hold.id();
+        if let Some(heir) = heir {
+            let (agent, next) = (self.clone(), SpoolId(self.entropy.bytes()));
+            let built = self.blocking.run(move || {
+                let Agent { disk, state_dir, spool, owner, .. } = &agent;
+                succession::build(disk, state_dir, *spool, owner, &hold, (next, heir))
+            });
+            let copied = built
+                .await
+                .map_err(|source| AgentError::Hold { state_dir: self.state_dir.clone(), source })?;
+            tracing::warn!(
+                copied,
+                "beginning a new spool with what was pushed and is not committed: {why}"
+            );
+        } else {
+            tracing::warn!("beginning a new spool: {why}");
+            // Its lock must be gone before the directory gets another name.
+            drop(hold);
+        }
+        self.put_aside(id).await
+    }
+
     /// Opens the spool that is there, or makes one.
     async fn hold(&self) -> Result<Hold, AgentError> {
         let agent = self.clone();
         let opened = self.blocking.run(move || agent.open_or_create()).await;
-        let (hold, recovery) = opened
+        let (mut hold, recovery) = opened
             .map_err(|source| AgentError::Hold { state_dir: self.state_dir.clone(), source })?;
-        if let Some(recovery) = recovery.filter(|recovery| !recovery.is_clean()) {
+        if let Some(recovery) = recovery {
+            self.report(&recovery);
+        }
+        hold.show(self.vitals.clone(), self.spool.disk_bytes_max);
+        Ok(hold)
+    }
+
+    fn report(&self, recovery: &Recovery) {
+        self.vitals.found_damage(recovery.damage.len());
+        for damage in &recovery.damage {
+            tracing::error!("the spool is damaged, and the bytes are kept: {damage}");
+        }
+        if recovery.released_unknown {
             tracing::error!(
-                ?recovery,
-                "the spool was damaged; what could not be read is kept aside"
+                "the spool's trim point is unknown; the journal will say where it stands"
             );
         }
-        Ok(hold)
+        if let Some(cut) = &recovery.cut {
+            let (file, bytes) = (cut.file.display(), &cut.bytes);
+            tracing::warn!(
+                sequence = cut.sequence,
+                "cut off the unfinished end of {file}, bytes {} to {}",
+                bytes.start,
+                bytes.end
+            );
+        }
     }
 
     fn open_or_create(&self) -> Result<(Hold, Option<Recovery>), HoldError> {
         let io = |source| HoldError::Places { dir: self.state_dir.clone(), source };
         self.disk.create_dir(&self.state_dir).map_err(io)?;
-        match Hold::open(&self.disk, &self.state_dir, self.spool, &self.owner)? {
-            Some((hold, recovery)) => Ok((hold, Some(recovery))),
-            None => {
-                let id = SpoolId(self.entropy.bytes());
-                let hold = Hold::create(&self.disk, &self.state_dir, self.spool, &self.owner, id)?;
-                Ok((hold, None))
+        let open = || match Hold::open(&self.disk, &self.state_dir, self.spool, &self.owner) {
+            Err(HoldError::Open(error @ OpenError::NoIdentity { .. })) => {
+                // All of it is kept; sources are read again from where the journal says.
+                tracing::error!("{error}; beginning a new spool");
+                self.vitals.found_damage(1);
+                Ok(None)
             }
+            opened => opened,
+        };
+        let opened = match open()? {
+            None if succession::succeed(&self.disk, &self.state_dir, &self.owner, self.spool)? => {
+                open()?
+            }
+            opened => opened,
+        };
+        let Some((hold, recovery)) = opened else {
+            let id = SpoolId(self.entropy.bytes());
+            let hold = Hold::create(&self.disk, &self.state_dir, self.spool, &self.owner, id)?;
+            return Ok((hold, None));
+        };
+        // An end that cannot be read is told once. Where it may have held what only
+        // we had, it must become a gap before its numbers are used again.
+        let end = recovery.damage.iter().find_map(|damage| match damage.lost {
+            Lost::From { first } => Some((first, damage.to_string())),
+            _ => None,
+        });
+        if let Some((first, damage)) = end
+            && hold.fate().gap.is_none()
+            && (!self.pushes.is_empty() || hold.holds_pushed()?)
+        {
+            let reason = format!("the end of the agent's spool is damaged: {damage}");
+            hold.decide(|fate| fate.gap = Some(Gap { first, last: first, reason }))?;
         }
+        Ok((hold, Some(recovery)))
     }
 
     /// One life: sources into the spool, the spool to an aggregator.
@@ -197,7 +291,8 @@ impl Agent {
         let ending = stop.child_token();
         let collected = CancellationToken::new();
         let reports = Reports::default();
-        let (placed, mut placed_seen) = watch::channel(hold.has_places());
+        // Nothing is collected into a spool that is about to be left.
+        let (placed, mut placed_seen) = watch::channel(hold.has_places() && !hold.is_to_be_left());
         let forward = Forward {
             hold: Arc::clone(&hold),
             connect: self.connect.clone(),
@@ -207,6 +302,8 @@ impl Agent {
             opened_by: self.label.clone(),
             placed,
             collected: collected.clone(),
+            expects_pushes: !self.pushes.is_empty(),
+            vitals: self.vitals.clone(),
         };
         let mut tasks: JoinSet<Result<Option<Ended>, AgentError>> = JoinSet::new();
         let forward_stop = ending.clone();
@@ -254,6 +351,7 @@ impl Agent {
                 Err(_) => {}
             }
         }
+        self.inlet.close().await;
         outcome
     }
 
@@ -270,6 +368,12 @@ impl Agent {
             .run(move || held.cursors())
             .await
             .map_err(|source| AgentError::Hold { state_dir: self.state_dir.clone(), source })?;
+        let mut counts = BTreeMap::new();
+        for name in &self.pushes {
+            let pushed = cursors.get(name).and_then(|cursor| cursor.get(PUSHED)?.as_u64());
+            counts.insert(name.clone(), pushed.unwrap_or(0));
+        }
+        self.inlet.open(&hold, Arc::clone(&self.read), counts).await;
         let sources = (self.sources)().map_err(|error| AgentError::Collect(Box::new(error)))?;
         let mut tasks: JoinSet<Result<(), CollectError>> = JoinSet::new();
         for (mut source, known_delay_secs) in sources {
@@ -304,16 +408,10 @@ impl Agent {
     async fn put_aside(&self, id: SpoolId) -> Result<(), AgentError> {
         let agent = self.clone();
         self.blocking
-            .run(move || put_aside(agent.disk.as_ref(), &agent.state_dir, id))
+            .run(move || succession::put_aside(agent.disk.as_ref(), &agent.state_dir, id))
             .await
             .map_err(|source| AgentError::PutAside { state_dir: self.state_dir.clone(), source })
     }
-}
-
-/// Renames the spool directory to `spool.left-<id>`. Blocks.
-fn put_aside(disk: &dyn Disk, state_dir: &std::path::Path, id: SpoolId) -> io::Result<()> {
-    disk.rename(&spool_dir(state_dir), &state_dir.join(format!("spool.left-{id}")))?;
-    disk.sync_dir(state_dir)
 }
 
 /// Whether an error goes away by opening the spool again.
@@ -322,7 +420,11 @@ fn is_poison(error: &AgentError) -> bool {
     while let Some(error) = cause {
         if matches!(
             error.downcast_ref::<spool::AppendError>(),
-            Some(spool::AppendError::Poisoned { .. } | spool::AppendError::Io { .. })
+            Some(
+                spool::AppendError::Poisoned { .. }
+                    | spool::AppendError::Io { .. }
+                    | spool::AppendError::Full { .. }
+            )
         ) || matches!(
             error.downcast_ref::<spool::ReadError>(),
             Some(spool::ReadError::Damaged { .. } | spool::ReadError::Io { .. })
@@ -366,14 +468,46 @@ pub fn look(
     }))
 }
 
-/// Leaves the spool, so that the next run begins a new one and takes over.
+/// Has the next run leave this spool for a new one and take over from whoever
+/// fenced it. What was pushed and is not committed goes along.
 ///
 /// # Errors
-/// If the disk refuses.
+/// If the disk refuses, or there is no spool.
 pub fn take_over(
     disk: &Arc<dyn Disk>,
     state_dir: &std::path::Path,
-    spool: SpoolId,
-) -> io::Result<()> {
-    put_aside(disk.as_ref(), state_dir, spool)
+    config: SpoolConfig,
+    owner: &Owner,
+) -> Result<(), HoldError> {
+    decide(disk, state_dir, config, owner, |fate| fate.take_over = true)
+}
+
+/// Has the next run believe a journal that stands below what was acked: its store
+/// was restored from an older copy, for good.
+///
+/// # Errors
+/// If the disk refuses, or there is no spool.
+pub fn restored(
+    disk: &Arc<dyn Disk>,
+    state_dir: &std::path::Path,
+    config: SpoolConfig,
+    owner: &Owner,
+) -> Result<(), HoldError> {
+    decide(disk, state_dir, config, owner, |fate| fate.restored = true)
+}
+
+fn decide(
+    disk: &Arc<dyn Disk>,
+    state_dir: &std::path::Path,
+    config: SpoolConfig,
+    owner: &Owner,
+    change: impl FnOnce(&mut Fate),
+) -> Result<(), HoldError> {
+    match Hold::open(disk, state_dir, config, owner)? {
+        Some((hold, _)) => hold.decide(change),
+        None => {
+            let source = io::ErrorKind::NotFound.into();
+            Err(HoldError::Places { dir: state_dir.to_owned(), source })
+        }
+    }
 }

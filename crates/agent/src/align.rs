@@ -12,14 +12,29 @@ pub(crate) struct Ours {
     pub(crate) spool: SpoolId,
     pub(crate) released: u64,
     pub(crate) head: u64,
+    /// The spool that ours was made to replace.
+    pub(crate) replaces: Option<SpoolId>,
+    /// A person said that the store was restored from an older copy.
+    pub(crate) restored: bool,
+    /// A person said to take over from whoever fenced us.
+    pub(crate) take_over: bool,
 }
 
 /// What the journal knows, read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Theirs {
     pub(crate) active: Option<SpoolId>,
-    /// Watermark and chain of our spool, if it was ever opened.
-    pub(crate) position: Option<(u64, Hash)>,
+    /// Where our spool stands, if it was ever opened.
+    pub(crate) position: Option<Stands>,
+}
+
+/// Where a spool stands in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stands {
+    pub(crate) watermark: u64,
+    pub(crate) chain: Hash,
+    /// A gap or a newer spool has ended it.
+    pub(crate) ended: bool,
 }
 
 /// What to do.
@@ -30,8 +45,12 @@ pub(crate) enum Decision {
     /// Open our spool in place of this one.
     Open { replaces: Option<SpoolId> },
     /// Our spool is the active one but it was rolled back, or another copy of it
-    /// wrote: leave it, begin a new one, let sources resume where the journal says.
+    /// wrote, or a gap has ended it, or a person said to take over: leave it, begin
+    /// a new one, let sources resume where the journal says.
     Fork,
+    /// A person said that the store was restored: from there on, what we were
+    /// acked before is a gap. Our spool is opened first, if it is not known there.
+    Declare { watermark: u64 },
     /// Another instance took over. Stop; a person decides.
     Fenced,
     /// The journal has less than we were acked: a stale or restored store. Keep
@@ -45,11 +64,18 @@ pub(crate) fn decide<E>(
     theirs: Theirs,
     chain_at: impl FnOnce(u64) -> Result<Option<Hash>, E>,
 ) -> Result<Decision, E> {
+    let is_active = theirs.active == Some(ours.spool);
     match theirs.position {
-        Some((watermark, chain)) if theirs.active == Some(ours.spool) => {
-            if watermark < ours.released {
-                return Ok(Decision::Stale { watermark });
-            }
+        Some(Stands { ended: true, .. }) if is_active => Ok(Decision::Fork),
+        Some(Stands { watermark, .. }) if is_active && watermark < ours.released => {
+            Ok(if ours.restored {
+                Decision::Declare { watermark }
+            } else {
+                Decision::Stale { watermark }
+            })
+        }
+        Some(_) if ours.take_over => Ok(Decision::Fork),
+        Some(Stands { watermark, chain, .. }) if is_active => {
             if watermark > ours.head || chain_at(watermark)? != Some(chain) {
                 return Ok(Decision::Fork);
             }
@@ -57,9 +83,14 @@ pub(crate) fn decide<E>(
         }
         Some(_) => Ok(Decision::Fenced),
         // Something of it was acked once, and the journal does not know it.
-        None if ours.released > 0 => Ok(Decision::Stale { watermark: 0 }),
+        None if ours.released > 0 && !ours.restored => Ok(Decision::Stale { watermark: 0 }),
+        None if ours.released > 0 => Ok(Decision::Open { replaces: theirs.active }),
         // Never opened: it is as good as no spool, and whoever has no spool opens.
         None if ours.head == 0 || theirs.active.is_none() => {
+            Ok(Decision::Open { replaces: theirs.active })
+        }
+        // Made from the one that is still active, with what that had left.
+        None if ours.replaces == theirs.active || ours.take_over => {
             Ok(Decision::Open { replaces: theirs.active })
         }
         None => Ok(Decision::Fenced),
@@ -75,39 +106,70 @@ mod tests {
     const OUR_CHAIN: Hash = Hash([7; 32]);
     const OTHER_CHAIN: Hash = Hash([8; 32]);
 
-    fn check(
-        (released, head): (u64, u64),
-        active: Option<SpoolId>,
-        position: Option<(u64, Hash)>,
-        expected: Decision,
-    ) {
-        let ours = Ours { spool: A, released, head };
+    fn ours((released, head): (u64, u64)) -> Ours {
+        let (replaces, restored, take_over) = (None, false, false);
+        Ours { spool: A, released, head, replaces, restored, take_over }
+    }
+
+    fn at(watermark: u64, chain: Hash) -> Option<Stands> {
+        Some(Stands { watermark, chain, ended: false })
+    }
+
+    fn check(ours: Ours, active: Option<SpoolId>, position: Option<Stands>, expected: Decision) {
         let theirs = Theirs { active, position };
-        let held = |at| Ok::<_, ()>((at <= head).then_some(OUR_CHAIN));
+        let held = |at| Ok::<_, ()>((at <= ours.head).then_some(OUR_CHAIN));
         assert_eq!(decide(ours, theirs, held), Ok(expected), "{ours:?} {theirs:?}");
     }
 
     #[test]
     fn an_agent_opens_only_without_a_spool_of_its_own_in_the_journal() {
-        check((0, 0), None, None, Decision::Open { replaces: None });
-        check((0, 0), Some(B), None, Decision::Open { replaces: Some(B) });
-        check((0, 9), None, None, Decision::Open { replaces: None });
-        check((0, 9), Some(B), None, Decision::Fenced);
+        check(ours((0, 0)), None, None, Decision::Open { replaces: None });
+        check(ours((0, 0)), Some(B), None, Decision::Open { replaces: Some(B) });
+        check(ours((0, 9)), None, None, Decision::Open { replaces: None });
+        check(ours((0, 9)), Some(B), None, Decision::Fenced);
+    }
+
+    #[test]
+    fn a_spool_that_was_made_from_the_active_one_opens_and_from_another_stops() {
+        let made = Ours { replaces: Some(B), ..ours((0, 9)) };
+        check(made, Some(B), None, Decision::Open { replaces: Some(B) });
+        check(made, Some(SpoolId([3; 16])), None, Decision::Fenced);
     }
 
     #[test]
     fn the_active_spool_goes_on_where_chains_agree_and_forks_where_not() {
-        check((3, 9), Some(A), Some((3, OUR_CHAIN)), Decision::Continue { watermark: 3 });
-        check((3, 9), Some(A), Some((9, OUR_CHAIN)), Decision::Continue { watermark: 9 });
-        check((3, 9), Some(A), Some((10, OUR_CHAIN)), Decision::Fork);
-        check((3, 9), Some(A), Some((5, OTHER_CHAIN)), Decision::Fork);
+        check(ours((3, 9)), Some(A), at(3, OUR_CHAIN), Decision::Continue { watermark: 3 });
+        check(ours((3, 9)), Some(A), at(9, OUR_CHAIN), Decision::Continue { watermark: 9 });
+        check(ours((3, 9)), Some(A), at(10, OUR_CHAIN), Decision::Fork);
+        check(ours((3, 9)), Some(A), at(5, OTHER_CHAIN), Decision::Fork);
+        let ended = Some(Stands { watermark: 3, chain: OUR_CHAIN, ended: true });
+        check(ours((3, 9)), Some(A), ended, Decision::Fork);
     }
 
     #[test]
-    fn a_fenced_spool_stops_and_a_stale_store_gets_nothing_released() {
-        check((3, 9), Some(B), Some((3, OUR_CHAIN)), Decision::Fenced);
-        check((3, 9), Some(A), Some((2, OTHER_CHAIN)), Decision::Stale { watermark: 2 });
-        check((3, 9), None, None, Decision::Stale { watermark: 0 });
-        check((3, 9), Some(B), None, Decision::Stale { watermark: 0 });
+    fn a_fenced_spool_stops_until_a_person_says_to_take_over() {
+        check(ours((3, 9)), Some(B), at(3, OUR_CHAIN), Decision::Fenced);
+        let told = Ours { take_over: true, ..ours((3, 9)) };
+        check(told, Some(B), at(3, OUR_CHAIN), Decision::Fork);
+        check(told, Some(A), at(3, OUR_CHAIN), Decision::Fork);
+        let never_opened = Ours { take_over: true, ..ours((0, 9)) };
+        check(never_opened, Some(B), None, Decision::Open { replaces: Some(B) });
+    }
+
+    #[test]
+    fn a_stale_store_gets_nothing_released_and_no_fork_until_a_person_says_it_was_restored() {
+        let cases = [
+            (Some(A), at(2, OTHER_CHAIN), Decision::Stale { watermark: 2 }),
+            (None, None, Decision::Stale { watermark: 0 }),
+            (Some(B), None, Decision::Stale { watermark: 0 }),
+        ];
+        for (active, position, expected) in cases {
+            check(ours((3, 9)), active, position, expected);
+        }
+        let told = Ours { restored: true, ..ours((3, 9)) };
+        check(told, Some(A), at(2, OTHER_CHAIN), Decision::Declare { watermark: 2 });
+        check(told, None, None, Decision::Open { replaces: None });
+        check(told, Some(B), None, Decision::Open { replaces: Some(B) });
+        check(told, Some(A), at(3, OUR_CHAIN), Decision::Continue { watermark: 3 });
     }
 }

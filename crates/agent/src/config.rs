@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::listen::Address;
+
 /// The configuration of one agent.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,8 +18,14 @@ pub struct Config {
     /// Who the agent is.
     pub identity: Identity,
     /// Where events are read.
-    #[serde(rename = "source")]
+    #[serde(rename = "source", default)]
     pub sources: Vec<SourceConfig>,
+    /// Where applications push events.
+    #[serde(rename = "push", default)]
+    pub pushes: Vec<PushConfig>,
+    /// What an operator can look at.
+    #[serde(default)]
+    pub operations: OperationsConfig,
     /// How much may be kept while nobody takes it.
     #[serde(default)]
     pub spool: SpoolConfig,
@@ -59,6 +67,24 @@ pub struct SourceConfig {
     pub known_delay_secs: Option<u64>,
 }
 
+/// `[[push]]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushConfig {
+    /// The name of the source that its events come from; no `[[source]]` has it.
+    pub name: String,
+    /// `127.0.0.1:port` or `unix:/path`: nowhere that others can reach.
+    pub listen: String,
+}
+
+/// `[operations]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OperationsConfig {
+    /// Where `/healthz`, `/readyz` and `/metrics` are answered; nowhere if absent.
+    pub listen: Option<String>,
+}
+
 /// `[spool]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -85,7 +111,7 @@ pub enum InvalidConfig {
     #[error("aggregator.endpoints has {0:?}, which is not \"host:port\"")]
     Endpoint(String),
     /// No source is named, so there is nothing to do.
-    #[error("no [[source]] is configured")]
+    #[error("neither a [[source]] nor a [[push]] is configured")]
     NoSource,
     /// A source's name cannot be kept in a cursor.
     #[error("source name {0:?} is not 1 to 64 of a-z, 0-9, '.', '_' and '-'")]
@@ -93,6 +119,14 @@ pub enum InvalidConfig {
     /// Two sources share a name.
     #[error("two sources are named {0:?}")]
     TwoSources(String),
+    /// An address cannot be listened on.
+    #[error("{setting}: {why}")]
+    Listen {
+        /// The setting.
+        setting: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The spool's sizes do not fit each other.
     #[error(
         "spool.disk_bytes_max ({max}) must be at least four times spool.segment_bytes ({segment}), which is at least 65536"
@@ -122,16 +156,26 @@ impl Config {
                 return Err(InvalidConfig::Endpoint(endpoint.clone()));
             }
         }
-        if self.sources.is_empty() {
+        if self.sources.is_empty() && self.pushes.is_empty() {
             return Err(InvalidConfig::NoSource);
         }
         let mut names = BTreeSet::new();
-        for source in &self.sources {
-            if source.name.parse::<event::AgentName>().is_err() {
-                return Err(InvalidConfig::SourceName(source.name.clone()));
+        let sources = self.sources.iter().map(|source| &source.name);
+        for name in sources.chain(self.pushes.iter().map(|push| &push.name)) {
+            if name.parse::<event::AgentName>().is_err() {
+                return Err(InvalidConfig::SourceName(name.clone()));
             }
-            if !names.insert(&source.name) {
-                return Err(InvalidConfig::TwoSources(source.name.clone()));
+            if !names.insert(name) {
+                return Err(InvalidConfig::TwoSources(name.clone()));
+            }
+        }
+        let pushes =
+            self.pushes.iter().map(|push| (format!("push {:?} listen", push.name), &push.listen));
+        let operations = self.operations.listen.iter();
+        let operations = operations.map(|listen| ("operations.listen".to_owned(), listen));
+        for (setting, listen) in pushes.chain(operations) {
+            if let Err(why) = listen.parse::<Address>() {
+                return Err(InvalidConfig::Listen { setting, why });
             }
         }
         let SpoolConfig { disk_bytes_max: max, segment_bytes: segment } = self.spool;

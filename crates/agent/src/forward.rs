@@ -2,7 +2,10 @@
 //!
 //! A session says hello, aligns, and then sends batches as far as credit goes,
 //! releasing what is acked. Whatever ends it, the spool still holds what was not
-//! acked, and the next session finds out where the journal stands.
+//! acked, and the next session finds out where the journal stands. A spool that
+//! cannot go on is left in [`leave`].
+
+mod leave;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,12 +20,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use wire::v1::{self, Refusal, from_agent, from_aggregator};
 
-use crate::align::{Decision, Ours, Theirs, decide};
+use crate::align::{Decision, Ours, Stands, Theirs, decide};
 use crate::batch::{BATCH_BYTES, Encoded, Encoder};
 use crate::collect::{Reports, rest};
+use crate::fate::Gap;
 use crate::hold::{Hold, HoldError};
 use crate::link::{Connect, Link};
 use crate::places::Cursors;
+use crate::succession::Heir;
+use crate::vitals::Vitals;
 
 /// How long a hello or an open may go unanswered.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,8 +58,9 @@ pub(crate) enum Ended {
     Stopped,
     /// All sources have finished and everything is acked.
     Drained,
-    /// The spool must be left for a new one.
-    Fork(String),
+    /// The spool must be left for a new one; with an heir, for one that begins
+    /// with what this one has pushed.
+    Fork { why: String, heir: Option<Heir> },
 }
 
 /// Why forwarding cannot go on by itself.
@@ -83,13 +90,7 @@ enum SessionEnd {
 
 impl<E: Into<HoldError>> From<E> for SessionEnd {
     fn from(error: E) -> Self {
-        match error.into() {
-            // What is unreadable here is read again from its source by a new spool.
-            HoldError::Read(error @ spool::ReadError::Hole { .. }) => {
-                Self::Ended(Ended::Fork(error.to_string()))
-            }
-            error => Self::Failed(ForwardError::Hold(error)),
-        }
+        Self::Failed(ForwardError::Hold(error.into()))
     }
 }
 
@@ -106,6 +107,10 @@ pub(crate) struct Forward {
     pub(crate) placed: watch::Sender<bool>,
     /// All sources have finished.
     pub(crate) collected: CancellationToken,
+    /// Applications push to this agent, so that lost records may be theirs.
+    pub(crate) expects_pushes: bool,
+    /// Who is told whether events are forwarded.
+    pub(crate) vitals: Vitals,
 }
 
 impl Forward {
@@ -135,6 +140,7 @@ impl Forward {
                 }
                 SessionEnd::Identity(reason) => (reason, 30_000),
             };
+            self.vitals.not_forwarding(&reason);
             if reason != last_reason {
                 tracing::warn!("not forwarding: {reason}; everything is kept, trying again");
                 last_reason = reason;
@@ -163,9 +169,15 @@ impl Forward {
             credit: 0,
             wants: false,
             takes_back: false,
+            gap: None,
+            gap_sent: false,
+            protocol: 0,
         };
         match session.align(stop).await {
-            Ok(()) => tracing::info!(%aggregator, from = session.sent.0 + 1, "forwarding"),
+            Ok(()) => {
+                self.vitals.forwarding();
+                tracing::info!(%aggregator, from = session.sent.0 + 1, "forwarding");
+            }
             Err(end) => return end,
         }
         session.converse(stop).await.unwrap_or_else(|end| end)
@@ -187,6 +199,11 @@ struct Session<'a> {
     wants: bool,
     /// The aggregator takes credit back.
     takes_back: bool,
+    /// What nobody can supply, behind what is sent.
+    gap: Option<Gap>,
+    gap_sent: bool,
+    /// What the aggregator speaks.
+    protocol: u32,
 }
 
 impl Session<'_> {
@@ -195,14 +212,23 @@ impl Session<'_> {
         let hold = Arc::clone(&self.forward.hold);
         let head = *hold.durable().borrow();
         let (released, _) = hold.trim_point();
-        let ours = Ours { spool: hold.id(), released, head };
+        let fate = hold.fate();
+        let ours = Ours {
+            spool: hold.id(),
+            released,
+            head,
+            replaces: hold.replaces(),
+            restored: fate.restored,
+            take_over: fate.take_over,
+        };
+        self.gap.clone_from(&fate.gap);
         self.send(from_agent::Message::Hello(v1::Hello {
             protocol: wire::PROTOCOL_VERSION,
             release: env!("CARGO_PKG_VERSION").to_owned(),
             spool_id: ours.spool.0.to_vec().into(),
             head,
             released,
-            replaces: bytes::Bytes::new(),
+            replaces: hold.replaces().map(|id| id.0.to_vec().into()).unwrap_or_default(),
         }))
         .await?;
         let welcome = loop {
@@ -213,33 +239,47 @@ impl Session<'_> {
             }
         };
         self.takes_back = welcome.takes_back;
+        self.protocol = welcome.protocol;
         let position = welcome.position.as_ref().and_then(|position| {
-            Some((position.watermark, Hash::try_from(position.chain.as_ref()).ok()?))
+            let chain = Hash::try_from(position.chain.as_ref()).ok()?;
+            Some(Stands { watermark: position.watermark, chain, ended: position.ended })
         });
         let active = SpoolId::try_from(welcome.active_spool_id.as_ref()).ok();
         let held = Arc::clone(&hold);
         let theirs = Theirs { active, position };
-        let decision = self
+        let decided = self
             .forward
             .blocking
             .run(move || decide(ours, theirs, |watermark| held.chain_at(watermark)))
-            .await?;
+            .await;
+        let decision = match decided {
+            // What is lost there is committed; what follows cannot be chained to it.
+            Err(spool::ReadError::Hole { .. }) => Decision::Fork,
+            decided => decided?,
+        };
         match decision {
             Decision::Continue { watermark } => {
-                let chain = position.map_or(hold.chain_start(), |(_, chain)| chain);
+                let chain = position.map_or(hold.chain_start(), |position| position.chain);
+                self.carried_out().await?;
                 self.placed(watermark, &welcome.cursors).await?;
                 self.release(watermark, chain, None).await?;
                 self.sent = (watermark, chain);
                 Ok(())
             }
-            Decision::Open { replaces } => self.open(replaces, stop).await,
-            Decision::Fork => {
-                let why = format!(
-                    "spool {} was rolled back, or another copy of it has written",
-                    ours.spool
-                );
-                Err(SessionEnd::Ended(Ended::Fork(why)))
+            Decision::Open { replaces } => {
+                self.open(replaces, stop).await?;
+                if released > 0 {
+                    self.restored(0, released);
+                }
+                Ok(())
             }
+            Decision::Declare { watermark } => {
+                let chain = position.map_or(hold.chain_start(), |position| position.chain);
+                self.restored(watermark, released);
+                self.sent = (watermark, chain);
+                Ok(())
+            }
+            Decision::Fork => Err(self.leave(active, stop).await?),
             Decision::Fenced => {
                 let by = match welcome.fenced_by.as_str() {
                     "" => "another instance".to_owned(),
@@ -249,7 +289,8 @@ impl Session<'_> {
             }
             Decision::Stale { watermark } => Err(SessionEnd::Again(format!(
                 "the journal of {} stands at {watermark} where {released} was acked before: its \
-                 store is stale or was restored from an older copy",
+                 store is stale or was restored from an older copy. If it was restored for good, \
+                 stop this agent and run `orgtrail-agent spool restored`",
                 self.link.aggregator
             ))),
         }
@@ -273,6 +314,9 @@ impl Session<'_> {
             match self.answer(stop).await? {
                 from_aggregator::Message::Opened(opened) => {
                     tracing::info!(spool = %hold.id(), record = opened.record, "spool opened");
+                    if hold.trim_point().0 == 0 {
+                        self.carried_out().await?;
+                    }
                     self.placed(0, &opened.cursors).await?;
                     self.sent = (0, hold.chain_start());
                     return Ok(());
@@ -295,9 +339,13 @@ impl Session<'_> {
                     Some((cursor.source.clone(), members.ok()?))
                 })
                 .collect::<Cursors>();
-            self.forward.blocking.run(move || hold.set_places(sequence, cursors)).await?;
+            let held = Arc::clone(&hold);
+            self.forward.blocking.run(move || held.set_places(sequence, cursors)).await?;
         }
-        self.forward.placed.send_replace(true);
+        // Nothing is collected into a spool that is about to be left.
+        if !hold.is_to_be_left() {
+            self.forward.placed.send_replace(true);
+        }
         Ok(())
     }
 
@@ -352,8 +400,11 @@ impl Session<'_> {
             }
             from_aggregator::Message::Ack(ack) => self.acked(&ack).await,
             from_aggregator::Message::Refused(refused) => Err(self.refused(&refused)),
+            from_aggregator::Message::Gapped(gapped) => Err(self.gapped(gapped.record)),
             // Said twice, or by a newer release.
-            from_aggregator::Message::Welcome(_) | from_aggregator::Message::Opened(_) => Ok(()),
+            from_aggregator::Message::Welcome(_)
+            | from_aggregator::Message::Opened(_)
+            | from_aggregator::Message::Leaves(_) => Ok(()),
         }
     }
 
@@ -407,8 +458,16 @@ impl Session<'_> {
     /// Sends batches while there are records and credit.
     async fn send_what_fits(&mut self, durable: u64) -> Result<(), SessionEnd> {
         while self.unacked.len() < UNACKED_MAX {
+            if self.gap.as_ref().is_some_and(|gap| gap.first == self.sent.0 + 1) {
+                return self.declare().await;
+            }
             if self.ready.is_none() && self.sent.0 < durable && self.credit > 0 {
                 self.ready = self.encode().await?;
+            }
+            if self.ready.is_none()
+                && self.gap.as_ref().is_some_and(|gap| gap.first == self.sent.0 + 1)
+            {
+                continue;
             }
             let backlog = self.ready.is_some() || self.sent.0 < durable;
             match self.ready.take() {
@@ -472,6 +531,10 @@ impl Session<'_> {
             })
             .await;
         self.encoder = Some(encoder);
+        if let Err(spool::ReadError::Hole { first, last }) = encoded {
+            self.hole(first, last).await?;
+            return Ok(None);
+        }
         encoded?.map_err(|error| SessionEnd::Again(format!("cannot compress: {error}")))
     }
 

@@ -3,17 +3,21 @@
 //! Both work on them in short blocking steps under one lock. Two watch channels
 //! tell each side what the other did: how much is durable, how much is released.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use integrity::{Hash, SpoolId, StreamHasher};
 use seam::Disk;
-use spool::{AppendError, Entry, Frame, OpenError, ReadError, Recovery, Spool};
+use spool::{AppendError, Entry, Frame, Lost, OpenError, ReadError, Recovery, Spool};
 use tokio::sync::watch;
 
 use crate::config::SpoolConfig;
-use crate::places::{Cursors, Places, gather, merge};
+use crate::fate::{Fate, Replaces};
+use crate::places::{Cursors, Places, gather, is_pushed, merge};
+use crate::vitals::Vitals;
 
 /// What one read takes from the spool at most, in bytes.
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -67,6 +71,14 @@ pub(crate) struct Hold {
     hasher: StreamHasher,
     durable: watch::Sender<u64>,
     released: watch::Sender<u64>,
+    /// What this spool was made to replace.
+    replaces: Option<SpoolId>,
+    /// What must become of it.
+    fate: Mutex<Fate>,
+    /// Some of its records are lost, with others behind them.
+    has_hole: bool,
+    /// Who is told how full it is.
+    vitals: Vitals,
 }
 
 struct Inner {
@@ -88,7 +100,7 @@ fn options(state_dir: &Path, config: SpoolConfig) -> spool::Options {
     }
 }
 
-fn leaf(hasher: StreamHasher) -> spool::LeafFn {
+pub(crate) fn leaf(hasher: StreamHasher) -> spool::LeafFn {
     Arc::new(move |sequence, payload| hasher.leaf(sequence, payload).0)
 }
 
@@ -109,7 +121,14 @@ impl Hold {
             .map_err(|source| HoldError::Places { dir: state_dir.to_owned(), source })?
             // Places behind the trim point miss changes that are gone: ask the aggregator.
             .filter(|places| places.sequence >= spool.released().0);
-        let hold = Self::new(disk, state_dir, owner, spool, places);
+        let io = |source| HoldError::Places { dir: state_dir.to_owned(), source };
+        let made = Replaces::load(disk.as_ref(), state_dir).map_err(io)?;
+        let replaces = made.filter(|made| made.spool == id).and_then(|made| made.replaces);
+        let fate = Mutex::new(Fate::load(disk.as_ref(), state_dir, id).map_err(io)?);
+        let has_hole =
+            recovery.damage.iter().any(|damage| matches!(damage.lost, Lost::Range { .. }));
+        let hold =
+            Self { replaces, fate, has_hole, ..Self::new(disk, state_dir, owner, spool, places) };
         Ok(Some((hold, recovery)))
     }
 
@@ -144,7 +163,44 @@ impl Hold {
             hasher: owner.hasher(id),
             durable,
             released,
+            replaces: None,
+            fate: Mutex::new(Fate::none(id)),
+            has_hole: false,
+            vitals: Vitals::default(),
         }
+    }
+
+    /// Tells `vitals` how full it is, from now on.
+    pub(crate) fn show(&mut self, vitals: Vitals, disk_bytes_max: u64) {
+        {
+            let spool = &self.lock().spool;
+            let bytes = (spool.disk_bytes(), disk_bytes_max);
+            vitals.opened(spool.durable(), spool.released().0, bytes);
+        }
+        self.vitals = vitals;
+    }
+
+    /// What this spool was made to replace, if it was made from another.
+    pub(crate) fn replaces(&self) -> Option<SpoolId> {
+        self.replaces
+    }
+
+    /// What must become of it.
+    pub(crate) fn fate(&self) -> Fate {
+        self.fate.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether another spool will follow it, so that nothing more should go in.
+    pub(crate) fn is_to_be_left(&self) -> bool {
+        self.has_hole || self.fate().is_to_be_left()
+    }
+
+    /// Decides what must become of it, durably. Blocks.
+    pub(crate) fn decide(&self, change: impl FnOnce(&mut Fate)) -> Result<(), HoldError> {
+        let mut fate = self.fate.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut fate);
+        let io = |source| HoldError::Places { dir: self.state_dir.clone(), source };
+        fate.save(self.disk.as_ref(), &self.state_dir).map_err(io)
     }
 
     pub(crate) fn id(&self) -> SpoolId {
@@ -210,6 +266,7 @@ impl Hold {
         let mut inner = self.lock();
         inner.spool.append(entries)?;
         let durable = inner.spool.sync()?;
+        self.vitals.appended(durable, inner.spool.disk_bytes());
         drop(inner);
         self.durable.send_replace(durable);
         Ok(())
@@ -256,6 +313,71 @@ impl Hold {
         Ok(changes)
     }
 
+    /// Gives every whole record behind `sequence` that was pushed, in order and in
+    /// pieces. Blocks.
+    pub(crate) fn each_pushed(
+        &self,
+        sequence: u64,
+        mut take: impl FnMut(&[Frame]) -> Result<(), AppendError>,
+    ) -> Result<(), HoldError> {
+        self.each_whole(sequence, |mut frames| {
+            frames.retain(|frame| is_pushed(&frame.cursors));
+            if !frames.is_empty() {
+                take(&frames)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// Whether anything above the trim point was pushed. Blocks.
+    pub(crate) fn holds_pushed(&self) -> Result<bool, HoldError> {
+        let mut found = false;
+        self.each_whole(self.trim_point().0, |frames| {
+            found = frames.iter().any(|frame| is_pushed(&frame.cursors));
+            Ok(if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(found)
+    }
+
+    /// The leaves of whole records from `first` on, at most `count` sequences. Blocks.
+    pub(crate) fn leaves(&self, first: u64, count: u64) -> Result<BTreeMap<u64, Hash>, HoldError> {
+        let mut leaves = BTreeMap::new();
+        let end = first.saturating_add(count);
+        self.each_whole(first.saturating_sub(1), |frames| {
+            for frame in frames {
+                if frame.sequence >= end {
+                    return Ok(ControlFlow::Break(()));
+                }
+                leaves.insert(frame.sequence, Hash(frame.leaf));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(leaves)
+    }
+
+    /// Walks all whole records behind `sequence`, over holes.
+    fn each_whole(
+        &self,
+        sequence: u64,
+        mut take: impl FnMut(Vec<Frame>) -> Result<ControlFlow<()>, AppendError>,
+    ) -> Result<(), HoldError> {
+        let mut next = sequence.max(self.trim_point().0) + 1;
+        loop {
+            let frames = match self.lock().spool.read(next, READ_BYTES_MAX) {
+                Err(ReadError::Hole { last, .. }) => {
+                    next = last + 1;
+                    continue;
+                }
+                frames => frames?,
+            };
+            let Some(last) = frames.last() else { return Ok(()) };
+            next = last.sequence + 1;
+            if take(frames)?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Forgets what is acked: first the places, then the trim point, then the
     /// records themselves. Blocks.
     pub(crate) fn release(&self, to: u64, chain: Hash, changes: &Cursors) -> Result<(), HoldError> {
@@ -269,6 +391,7 @@ impl Hold {
             self.save(places)?;
         }
         spool.release(to, chain.0)?;
+        self.vitals.released(to, spool.disk_bytes());
         drop(inner);
         self.released.send_if_modified(|held| std::mem::replace(held, to.max(*held)) < to);
         Ok(())

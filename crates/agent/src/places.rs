@@ -18,9 +18,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use integrity::SpoolId;
-use seam::{Disk, Open};
+use seam::Disk;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::durable;
 
 /// The cursors of all sources, by name.
 pub(crate) type Cursors = BTreeMap<String, Map<String, Value>>;
@@ -56,20 +58,10 @@ impl Places {
         dir: &Path,
         spool: SpoolId,
     ) -> io::Result<Option<Self>> {
-        let mut file = match disk.open(&dir.join("places.json"), Open::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
+        let path = dir.join("places.json");
+        let Some(bytes) = durable::read(disk.as_ref(), &path, FILE_BYTES_MAX)? else {
+            return Ok(None);
         };
-        let len = file.len()?.min(FILE_BYTES_MAX);
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-        let mut read = 0;
-        while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, read as u64)? {
-                0 => break,
-                more => read += more,
-            }
-        }
-        bytes.truncate(read);
         let written = match serde_json::from_slice::<Written>(&bytes) {
             Ok(written) if written.version == VERSION => written,
             Ok(written) => {
@@ -98,16 +90,7 @@ impl Places {
             cursors: self.cursors.clone(),
         };
         let bytes = serde_json::to_vec(&written).map_err(io::Error::other)?;
-        let (path, new) = (self.dir.join("places.json"), self.dir.join("places.json.new"));
-        match self.disk.remove(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = self.disk.open(&new, Open::CreateNew)?;
-        file.append(&bytes)?;
-        file.sync()?;
-        self.disk.rename(&new, &path)?;
-        self.disk.sync_dir(&self.dir)
+        durable::replace(self.disk.as_ref(), &self.dir, "places.json", &bytes)
     }
 }
 
@@ -143,5 +126,31 @@ pub(crate) fn gather(all: &mut Cursors, changes: &[u8]) {
     debug_assert!(parsed.is_ok(), "the spool holds cursor changes of ours");
     for (source, changes) in parsed.unwrap_or_default() {
         all.entry(source).or_default().extend(changes);
+    }
+}
+
+/// The member of a cursor that counts what was pushed. No source that is read
+/// again has one of that name, so a record says by itself what it is.
+pub(crate) const PUSHED: &str = "push";
+
+/// Whether a record with these cursor changes was pushed: nobody has it but us.
+pub(crate) fn is_pushed(changes: &[u8]) -> bool {
+    // The text is ours; most records are told apart without reading it as JSON.
+    let named = changes.windows(PUSHED.len()).any(|piece| piece == PUSHED.as_bytes());
+    named
+        && serde_json::from_slice::<Cursors>(changes)
+            .is_ok_and(|cursors| cursors.values().any(|cursor| cursor.contains_key(PUSHED)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_says_by_itself_whether_it_was_pushed() {
+        assert!(is_pushed(br#"{"app":{"push":17}}"#));
+        assert!(!is_pushed(br#"{"push":{"AbCdEfGhIjk":[17,4096,"x"]}}"#), "a source of that name");
+        assert!(!is_pushed(br#"{"trail":{"finished":{"files":1,"sum":"0","path":"push"}}}"#));
+        assert!(!is_pushed(b""));
     }
 }

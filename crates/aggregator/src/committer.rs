@@ -10,7 +10,9 @@ use std::time::Duration;
 use event::{AccountId, AgentName};
 use integrity::SpoolId;
 use jiff::Timestamp;
-use journal::{AgentKey, Body, Committed, Invalid, Journal, JournalError, Open, Progress, State};
+use journal::{
+    AgentKey, Body, Committed, Gap, Invalid, Journal, JournalError, Open, Progress, State,
+};
 use seam::{Blocking, Clock, Entropy};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
@@ -33,14 +35,18 @@ pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 /// What agents said of themselves in one commit, as JSON; the rest is said in the next.
 const COMMIT_PROGRESS_BYTES_MAX: usize = 2 << 20;
 
-/// What sessions ask the committer.
+/// What sessions ask the committer, and what they read past it.
 #[derive(Clone, Debug)]
-pub struct Requests(mpsc::Sender<Request>);
+pub struct Requests {
+    sender: mpsc::Sender<Request>,
+    pub(crate) journal: Journal,
+}
 
 #[derive(Debug)]
 pub(crate) enum Request {
     Hello { key: AgentKey, spool: Option<SpoolId>, reply: oneshot::Sender<Known> },
     Open { open: Open, reply: oneshot::Sender<Result<Opened, Invalid>> },
+    Gap { gap: Gap, reply: oneshot::Sender<Result<u64, Invalid>> },
 }
 
 /// What the journal knows of an agent, read to its end.
@@ -75,13 +81,20 @@ impl Requests {
     ) -> Result<Known, Unavailable> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Hello { key: AgentKey { account, agent }, spool, reply };
-        self.0.send(request).await.map_err(|_| Unavailable)?;
+        self.sender.send(request).await.map_err(|_| Unavailable)?;
         answer.await.map_err(|_| Unavailable)
     }
 
     pub(crate) async fn open(&self, open: Open) -> Result<Result<Opened, Invalid>, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Request::Open { open, reply }).await.map_err(|_| Unavailable)?;
+        self.sender.send(Request::Open { open, reply }).await.map_err(|_| Unavailable)?;
+        answer.await.map_err(|_| Unavailable)
+    }
+
+    /// Has a gap committed; its record.
+    pub(crate) async fn gap(&self, gap: Gap) -> Result<Result<u64, Invalid>, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send(Request::Gap { gap, reply }).await.map_err(|_| Unavailable)?;
         answer.await.map_err(|_| Unavailable)
     }
 }
@@ -119,6 +132,7 @@ impl Committer {
     ) -> (Self, Requests) {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let (clock, entropy, blocking) = seams;
+        let requested = Requests { sender, journal: journal.clone() };
         let committer = Self {
             journal,
             state,
@@ -131,7 +145,7 @@ impl Committer {
             health,
             progress_committed_at: BTreeMap::new(),
         };
-        (committer, Requests(sender))
+        (committer, requested)
     }
 
     /// Commits until `stop`, then once more what is buffered.
@@ -186,6 +200,11 @@ impl Committer {
                 Request::Open { open, reply } => {
                     if let Some(opened) = self.open(open, stop).await? {
                         drop(reply.send(opened));
+                    }
+                }
+                Request::Gap { gap, reply } => {
+                    if let Some(ended) = self.gap(gap, stop).await? {
+                        drop(reply.send(ended));
                     }
                 }
             }
@@ -253,6 +272,48 @@ impl Committer {
             }
             match self.journal.commit(&mut self.state, &body).await {
                 Ok(Committed::Ours(_)) => self.published(),
+                Ok(Committed::Theirs(_)) => {
+                    self.metrics.conflicts.inc();
+                    self.published();
+                }
+                Err(error) => {
+                    if !self.wait_after(error, attempt, stop).await? {
+                        return Ok(None);
+                    }
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
+    /// Commits a gap; none if stopped before its fate was known.
+    async fn gap(
+        &mut self,
+        gap: Gap,
+        stop: &CancellationToken,
+    ) -> Result<Option<Result<u64, Invalid>>, CommitterError> {
+        let (stream, first, last) = (gap.stream, gap.first, gap.last);
+        let body = Body { gap: Some(gap), ..Body::default() };
+        let mut attempt = 0;
+        loop {
+            // Only a gap ends a stream whose spool is still the active one: the
+            // answer to an earlier request was lost.
+            let held = self.state.streams.get(&stream);
+            let key =
+                held.map(|held| AgentKey { account: held.account, agent: held.agent.clone() });
+            let active = key.and_then(|key| self.state.active(&key).map(|(active, _)| active));
+            if held.is_some_and(|held| held.ended) && active == Some(stream) {
+                return Ok(Some(Ok(self.state.head)));
+            }
+            if let Err(invalid) = self.state.check(&body) {
+                return Ok(Some(Err(invalid)));
+            }
+            match self.journal.commit(&mut self.state, &body).await {
+                Ok(Committed::Ours(number)) => {
+                    tracing::error!(stream, first, last, number, "committed a gap: lost for good");
+                    self.published();
+                    return Ok(Some(Ok(number)));
+                }
                 Ok(Committed::Theirs(_)) => {
                     self.metrics.conflicts.inc();
                     self.published();

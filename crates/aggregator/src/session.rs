@@ -14,7 +14,9 @@ use futures::{Stream, StreamExt};
 use identity::{Peer, SpeaksFor};
 use integrity::{SpoolId, StreamHasher};
 use jiff::Timestamp;
-use journal::{AgentKey, Certificate, Invalid, Open, Progress, SourceProgress};
+use journal::{
+    AgentKey, Certificate, Gap, Invalid, JournalError, Open, Progress, Reach, SourceProgress,
+};
 use seam::{Blocking, Clock};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
@@ -138,6 +140,7 @@ impl Session {
             key,
             unacked: VecDeque::new(),
             unacked_cursor_bytes: 0,
+            past: None,
         };
         let end = live.serve(&stop).await.unwrap_or_else(|end| end);
         self.metrics.sessions.dec();
@@ -162,6 +165,8 @@ struct Live<'a, S> {
     /// What was admitted and is not acked: last sequence, length of cursor changes.
     unacked: VecDeque<(u64, usize)>,
     unacked_cursor_bytes: usize,
+    /// The stream of a spool that is not the active one any more.
+    past: Option<((u64, Position), SpoolId)>,
 }
 
 /// The stream that a session speaks for, once it is open.
@@ -255,21 +260,28 @@ where
         };
         self.send(v1::from_aggregator::Message::Welcome(welcome)).await?;
         Ok(match (known.stream, spool) {
-            (Some((number, position)), Some(spool)) if known.active == Some(spool) => {
+            (Some((number, position)), Some(spool))
+                if known.active == Some(spool) && !position.ended =>
+            {
                 Some(self.opened(number, spool, position))
             }
-            _ => None,
+            (stream, spool) => {
+                self.past = stream.zip(spool);
+                None
+            }
         })
     }
 
-    fn opened(&self, number: u64, spool: SpoolId, position: Position) -> Opened {
+    fn hasher(&self, spool: SpoolId) -> StreamHasher {
         let identity = &self.peer.identity;
-        let hasher =
-            StreamHasher::new(&identity.account.to_string(), identity.agent.as_str(), spool);
+        StreamHasher::new(&identity.account.to_string(), identity.agent.as_str(), spool)
+    }
+
+    fn opened(&self, number: u64, spool: SpoolId, position: Position) -> Opened {
         Opened {
             number,
             spool,
-            hasher: Arc::new(hasher),
+            hasher: Arc::new(self.hasher(spool)),
             position: self.shared.buffer.follow(number, position),
             acked: position.watermark,
         }
@@ -281,6 +293,12 @@ where
             match self.next(stop).await?.message {
                 Some(v1::from_agent::Message::Open(open)) => break open,
                 Some(v1::from_agent::Message::Heartbeat(_)) | None => {}
+                Some(v1::from_agent::Message::WantLeaves(want)) => {
+                    let past = self
+                        .past
+                        .map(|((number, position), spool)| (number, position, self.hasher(spool)));
+                    self.leaves(past, want.from).await?;
+                }
                 _ => {
                     let message = "the agent's spool is not the active one; open it or stop";
                     return Err(refuse(Refusal::Fenced, message));
@@ -398,6 +416,12 @@ where
                 drop(self.allowance.spend(back.bytes.min(self.allowance.bytes())));
                 Ok(())
             }
+            Some(v1::from_agent::Message::WantLeaves(want)) => {
+                let position = *opened.position.borrow();
+                let stream = (opened.number, position, opened.hasher.as_ref().clone());
+                self.leaves(Some(stream), want.from).await
+            }
+            Some(v1::from_agent::Message::Gap(gap)) => self.gap(opened, &gap).await,
             Some(v1::from_agent::Message::Hello(_) | v1::from_agent::Message::Open(_)) => {
                 Err(refuse(Refusal::Invalid, "a session says hello once and opens one spool"))
             }
@@ -450,6 +474,51 @@ where
     /// Whether another batch may be held for this session.
     fn has_room(&self) -> bool {
         self.unacked.len() < UNACKED_MAX && self.unacked_cursor_bytes < UNACKED_CURSOR_BYTES_MAX
+    }
+
+    /// Tells what the journal holds of the agent's spool, so that it can see what
+    /// of its own is committed.
+    async fn leaves(
+        &mut self,
+        stream: Option<(u64, Position, StreamHasher)>,
+        from: u64,
+    ) -> Result<(), SessionEnd> {
+        let mut next = from;
+        if let Some((number, position, hasher)) = stream {
+            let journal = &self.shared.requests.journal;
+            let unavailable = |error: JournalError| {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot read leaves");
+                refuse(Refusal::Unavailable, "the journal's store does not answer now")
+            };
+            let reach = Reach { stream: number, last: position.record, to: position.watermark };
+            let mut leaves = journal.leaves(reach, hasher, from).await.map_err(unavailable)?;
+            while let Some((first, some)) = leaves.next().await.map_err(unavailable)? {
+                next = first + some.len() as u64;
+                let leaves: Vec<u8> = some.iter().flat_map(|leaf| leaf.0).collect();
+                let message = v1::Leaves { from: first, leaves: leaves.into(), last: false };
+                self.send(v1::from_aggregator::Message::Leaves(message)).await?;
+            }
+        }
+        let end = v1::Leaves { from: next, leaves: bytes::Bytes::new(), last: true };
+        self.send(v1::from_aggregator::Message::Leaves(end)).await
+    }
+
+    /// Commits that nobody can supply some sequences. The stream ends with it.
+    async fn gap(&mut self, opened: &Opened, gap: &v1::Gap) -> Result<(), SessionEnd> {
+        let request = Gap {
+            stream: opened.number,
+            first: gap.first,
+            last: gap.last,
+            reason: label(&gap.reason),
+        };
+        let record = self
+            .shared
+            .requests
+            .gap(request)
+            .await
+            .map_err(|unavailable| refuse(Refusal::Unavailable, unavailable.to_string()))?
+            .map_err(|invalid| refuse(Refusal::OutOfSequence, invalid.to_string()))?;
+        self.send(v1::from_aggregator::Message::Gapped(v1::Gapped { record })).await
     }
 
     /// Takes what a batch costs out of the agent's credit.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agent::source::Source;
-use agent::{Agent, AgentError, Connect, ConnectError, Link, Owner, SpoolConfig};
+use agent::{Agent, AgentError, Connect, ConnectError, Inlet, Link, Owner, SpoolConfig, Vitals};
 use aggregator::{Buffer, Committer, Health, Metrics, Session};
 use event::AccountId;
 use identity::{AgentIdentity, Peer, SpeaksFor};
@@ -267,6 +267,9 @@ impl World {
             blocking: Blocking::Inline,
             label: format!("machine {index}"),
             read: Arc::default(),
+            pushes: Vec::new(),
+            inlet: Inlet::default(),
+            vitals: Vitals::default(),
         }
     }
 

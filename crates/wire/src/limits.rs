@@ -7,7 +7,7 @@ use crate::v1::delivery_client::DeliveryClient;
 use crate::v1::delivery_server::{Delivery, DeliveryServer};
 
 /// The protocol version that this release speaks.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The most bytes of a batch's zstd frame.
 pub const BATCH_COMPRESSED_BYTES_MAX: usize = 2 << 20;

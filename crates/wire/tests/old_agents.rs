@@ -10,9 +10,9 @@ use std::path::Path;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use wire::v1::{
-    Ack, Batch, Credit, Cursor, FromAgent, FromAggregator, GiveBack, Heartbeat, Hello, Open,
-    Opened, Position, Progress, Refusal, Refused, SourceProgress, Want, Welcome, from_agent,
-    from_aggregator,
+    Ack, Batch, Credit, Cursor, FromAgent, FromAggregator, Gap, Gapped, GiveBack, Heartbeat, Hello, Leaves,
+    Open, Opened, Position, Progress, Refusal, Refused, SourceProgress, Want, WantLeaves, Welcome,
+    from_agent, from_aggregator,
 };
 
 fn bytes<const N: usize>(first: u8) -> Bytes {
@@ -84,6 +84,8 @@ fn from_agents() -> Vec<(&'static str, FromAgent)> {
         ("heartbeat", Message::Heartbeat(heartbeat)),
         ("want", Message::Want(Want { bytes: 2 << 20 })),
         ("give_back", Message::GiveBack(GiveBack { bytes: 3 << 20 })),
+        ("want_leaves", Message::WantLeaves(WantLeaves { from: 201 })),
+        ("gap", Message::Gap(Gap { first: 250, last: 260, reason: "unreadable".into() })),
     ]
     .into_iter()
     .map(|(name, message)| (name, FromAgent { message: Some(message) }))
@@ -117,6 +119,8 @@ fn from_aggregators() -> Vec<(&'static str, FromAggregator)> {
         ("credit", Message::Credit(Credit { bytes: 4 << 20 })),
         ("ack", Message::Ack(ack)),
         ("refused", Message::Refused(refused)),
+        ("leaves", Message::Leaves(Leaves { from: 201, leaves: bytes::<64>(0x90), last: true })),
+        ("gapped", Message::Gapped(Gapped { record: 1_027 })),
     ]
     .into_iter()
     .map(|(name, message)| (name, FromAggregator { message: Some(message) }))

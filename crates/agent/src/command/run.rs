@@ -8,9 +8,10 @@ use anyhow::Context;
 use identity::{Credentials, Files, Refuse, Validity};
 use rustls::ClientConfig;
 use seam::{Blocking, Clock, Disk, Entropy, LocalDisk};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use agent::{Agent, Config, Connect, Owner, file_sources};
+use agent::{Address, Agent, Config, Connect, Face, Inlet, Listener, Owner, Vitals, file_sources};
 
 /// How often changed certificate files are looked for.
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
@@ -72,6 +73,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         blocking: Blocking::Pool,
         label: label(),
         read: Arc::default(),
+        pushes: config.pushes.iter().map(|push| push.name.clone()).collect(),
+        inlet: Inlet::default(),
+        vitals: Vitals::default(),
     };
     tracing::info!(agent = %peer.identity, state_dir = %config.state_dir.display(), "starting");
     // Two cores are plenty: one compresses, one reads.
@@ -83,6 +87,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         .context("start runtime")?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
+        let mut listening = JoinSet::new();
+        for listener in listeners(&config, &agent).await? {
+            listening.spawn(listener.run(stop.clone()));
+        }
         let running = agent.run(args.once, stop.clone());
         tokio::pin!(running);
         let watching = watch(credentials, args.config.clone(), clock, stop.clone());
@@ -95,8 +103,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         }
         tracing::info!("stopping; what is not acked stays in the spool");
         stop.cancel();
-        running.await.context("deliver events")
+        let ended = running.await.context("deliver events");
+        while listening.join_next().await.is_some() {}
+        ended
     })
+}
+
+/// Where applications push, and what operators look at.
+async fn listeners(config: &Config, agent: &Agent) -> anyhow::Result<Vec<Listener>> {
+    let pushes = config.pushes.iter().map(|push| {
+        let (source, inlet) = (push.name.clone(), agent.inlet.clone());
+        (&push.listen, Face::Push { source, inlet, blocking: agent.blocking })
+    });
+    let operations = config.operations.listen.iter();
+    let operations = operations.map(|listen| (listen, Face::Operations(agent.vitals.clone())));
+    let mut bound = Vec::new();
+    for (listen, face) in pushes.chain(operations) {
+        let address: Address = listen.parse().map_err(anyhow::Error::msg)?;
+        let listener = Listener::bind(&address, face).await;
+        bound.push(listener.with_context(|| format!("listen on {listen}"))?);
+    }
+    Ok(bound)
 }
 
 /// Who an instance that gets fenced is told about: host and process.

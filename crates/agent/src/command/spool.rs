@@ -7,7 +7,7 @@ use anyhow::Context;
 use identity::{Credentials, Files};
 use seam::{Clock, Disk, LocalDisk};
 
-use agent::{Owner, look, take_over};
+use agent::{Owner, look, restored, take_over};
 
 /// Look at the spool, or take over from another instance.
 #[derive(Debug, clap::Subcommand)]
@@ -16,8 +16,12 @@ pub(super) enum Command {
     Show(Args),
     /// Leave this spool for a new one, which takes over from the instance that
     /// fenced it. The old spool is kept beside the new one; sources are read
-    /// again from where the journal says.
+    /// again from where the journal says, and what was pushed goes along.
     Fork(ForkArgs),
+    /// Say that the aggregator's store was restored from an older copy, for good.
+    /// The next run reads sources again from where the journal stands; what this
+    /// agent was acked since and has let go is recorded there as a gap.
+    Restored(ForkArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -39,7 +43,7 @@ pub(super) struct ForkArgs {
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     let path = match command {
         Command::Show(args) => &args.config,
-        Command::Fork(args) => &args.common.config,
+        Command::Fork(args) | Command::Restored(args) => &args.common.config,
     };
     let config = super::config(path)?;
     let paths = Files {
@@ -81,8 +85,22 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Fork(_) => {
-            take_over(&disk, &config.state_dir, held.spool).context("put spool aside")?;
-            eprintln!("spool {} is put aside; the next run begins a new one", held.spool);
+            take_over(&disk, &config.state_dir, config.spool, &owner).context("leave the spool")?;
+            eprintln!("the next run leaves spool {} for a new one and takes over", held.spool);
+            Ok(())
+        }
+        Command::Restored(ForkArgs { yes: false, .. }) => {
+            eprintln!(
+                "would let the next run believe a journal that stands below {}, leave spool {}, \
+                 read sources again from there, and record as a gap what nobody has any more; \
+                 add --yes to do it",
+                held.released, held.spool
+            );
+            Ok(())
+        }
+        Command::Restored(_) => {
+            restored(&disk, &config.state_dir, config.spool, &owner).context("leave the spool")?;
+            eprintln!("the next run believes the restored store, and leaves spool {}", held.spool);
             Ok(())
         }
     }

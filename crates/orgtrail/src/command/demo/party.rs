@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use agent::{Agent, Connect, Owner, SourceConfig, SpoolConfig, file_sources};
+use agent::{Agent, Connect, Inlet, Owner, SourceConfig, SpoolConfig, Vitals, file_sources};
 use anyhow::Context;
 use event::{AccountId, AgentName};
 use identity::SpeaksFor;
@@ -142,6 +142,9 @@ impl Member {
             blocking: Blocking::Pool,
             label: "orgtrail demo".to_owned(),
             read: Arc::clone(read),
+            pushes: Vec::new(),
+            inlet: Inlet::default(),
+            vitals: Vitals::default(),
         })
     }
 }
