@@ -292,7 +292,92 @@ fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
+    use crate::config::SpoolConfig;
+    use crate::hold::{Hold, Owner};
+
+    const EVENT: &str = r#"{"eventVersion":"1.08","eventName":"A","eventSource":"b"}"#;
+
+    /// Runs a listener, sends it one request after the other, gives the answers.
+    async fn ask(face: Face, requests: &[String]) -> Vec<String> {
+        let address = Address::Tcp("127.0.0.1:0".parse().expect("an address"));
+        let listener = Listener::bind(&address, face).await.expect("bind");
+        let port = listener.port().expect("port").expect("a TCP port");
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listener.run(stop.clone()));
+        let mut answers = Vec::new();
+        for request in requests {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connect");
+            stream.write_all(request.as_bytes()).await.expect("send");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.expect("an answer");
+            answers.push(answer);
+        }
+        stop.cancel();
+        while tasks.join_next().await.is_some() {}
+        answers
+    }
+
+    fn post(body: &str) -> String {
+        format!(
+            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn get(path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    }
+
+    fn push_face(inlet: &Inlet) -> Face {
+        Face::Push { source: "app".to_owned(), inlet: inlet.clone(), blocking: Blocking::Pool }
+    }
+
+    #[tokio::test]
+    async fn a_push_is_answered_200_when_it_is_on_disk_and_503_while_there_is_no_room() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let disk: Arc<dyn seam::Disk> = Arc::new(seam::LocalDisk);
+        let config = SpoolConfig { disk_bytes_max: 64 << 10, segment_bytes: 16 << 10 };
+        let owner = Owner { account: "111122223333".to_owned(), agent: "main".to_owned() };
+        let id = integrity::SpoolId([1; 16]);
+        let hold = Hold::create(&disk, dir.path(), config, &owner, id).expect("create");
+        let hold = Arc::new(hold);
+        let inlet = Inlet::default();
+        let closed = ask(push_face(&inlet), &[post(EVENT)]).await;
+        assert!(closed.iter().all(|answer| answer.starts_with("HTTP/1.1 503")), "{closed:?}");
+
+        inlet.open(&hold, Arc::default(), std::collections::BTreeMap::new()).await;
+        let large = format!("{{\"eventVersion\":\"1\",\"x\":\"{}\"}}", "a".repeat(60_000));
+        let requests = [post(&format!("{EVENT}\nno json\n")), post(&large), post(&large), get("/")];
+        let answers = ask(push_face(&inlet), &requests).await;
+        let [first, second, third, fourth] = answers.as_slice() else { panic!("{answers:?}") };
+        assert!(first.starts_with("HTTP/1.1 200"), "{first}");
+        assert!(first.contains(r#"{"records":2,"set_aside":1}"#), "{first}");
+        assert_eq!(hold.read(1, 1 << 20).expect("read").len(), 2, "durable before the answer");
+        assert!(second.starts_with("HTTP/1.1 200"), "{second}");
+        assert!(third.starts_with("HTTP/1.1 503"), "{third}");
+        assert!(third.contains("retry-after: 5"), "{third}");
+        assert_eq!(*hold.durable().borrow(), 3, "nothing of a refused push is kept");
+        assert!(fourth.starts_with("HTTP/1.1 405"), "{fourth}");
+        assert!(hold.holds_pushed().expect("read"));
+    }
+
+    #[tokio::test]
+    async fn an_operator_sees_whether_events_are_forwarded() {
+        let vitals = Vitals::default();
+        vitals.not_forwarding("nobody answers");
+        let requests = [get("/healthz"), get("/readyz"), get("/metrics"), get("/")];
+        let answers = ask(Face::Operations(vitals), &requests).await;
+        let [health, ready, metrics, other] = answers.as_slice() else { panic!("{answers:?}") };
+        assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+        assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("nobody answers"), "{ready}");
+        assert!(metrics.contains("orgtrail_agent_forwarding 0\n"), "{metrics}");
+        assert!(other.starts_with("HTTP/1.1 404"), "{other}");
+    }
 
     #[test]
     fn only_addresses_that_nobody_else_can_reach_are_listened_on() {

@@ -3,7 +3,12 @@
 //! A session speaks in messages, not in sockets: what carries them is handed in
 //! as a stream and a bounded channel, and who speaks is handed in as a [`Peer`].
 //! It admits batches in the order they come, tells the agent its stream's end
-//! when that is committed, and hands out credit from the shared pool.
+//! when that is committed, and hands out credit from the shared pool. What an
+//! agent asks whose spool cannot go on is in [`leave`].
+//!
+//! One file, though a long one: it is read from the first message to the last.
+
+mod leave;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,9 +19,7 @@ use futures::{Stream, StreamExt};
 use identity::{Peer, SpeaksFor};
 use integrity::{SpoolId, StreamHasher};
 use jiff::Timestamp;
-use journal::{
-    AgentKey, Certificate, Gap, Invalid, JournalError, Open, Progress, Reach, SourceProgress,
-};
+use journal::{AgentKey, Certificate, Invalid, Open, Progress, SourceProgress};
 use seam::{Blocking, Clock};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
@@ -474,51 +477,6 @@ where
     /// Whether another batch may be held for this session.
     fn has_room(&self) -> bool {
         self.unacked.len() < UNACKED_MAX && self.unacked_cursor_bytes < UNACKED_CURSOR_BYTES_MAX
-    }
-
-    /// Tells what the journal holds of the agent's spool, so that it can see what
-    /// of its own is committed.
-    async fn leaves(
-        &mut self,
-        stream: Option<(u64, Position, StreamHasher)>,
-        from: u64,
-    ) -> Result<(), SessionEnd> {
-        let mut next = from;
-        if let Some((number, position, hasher)) = stream {
-            let journal = &self.shared.requests.journal;
-            let unavailable = |error: JournalError| {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot read leaves");
-                refuse(Refusal::Unavailable, "the journal's store does not answer now")
-            };
-            let reach = Reach { stream: number, last: position.record, to: position.watermark };
-            let mut leaves = journal.leaves(reach, hasher, from).await.map_err(unavailable)?;
-            while let Some((first, some)) = leaves.next().await.map_err(unavailable)? {
-                next = first + some.len() as u64;
-                let leaves: Vec<u8> = some.iter().flat_map(|leaf| leaf.0).collect();
-                let message = v1::Leaves { from: first, leaves: leaves.into(), last: false };
-                self.send(v1::from_aggregator::Message::Leaves(message)).await?;
-            }
-        }
-        let end = v1::Leaves { from: next, leaves: bytes::Bytes::new(), last: true };
-        self.send(v1::from_aggregator::Message::Leaves(end)).await
-    }
-
-    /// Commits that nobody can supply some sequences. The stream ends with it.
-    async fn gap(&mut self, opened: &Opened, gap: &v1::Gap) -> Result<(), SessionEnd> {
-        let request = Gap {
-            stream: opened.number,
-            first: gap.first,
-            last: gap.last,
-            reason: label(&gap.reason),
-        };
-        let record = self
-            .shared
-            .requests
-            .gap(request)
-            .await
-            .map_err(|unavailable| refuse(Refusal::Unavailable, unavailable.to_string()))?
-            .map_err(|invalid| refuse(Refusal::OutOfSequence, invalid.to_string()))?;
-        self.send(v1::from_aggregator::Message::Gapped(v1::Gapped { record })).await
     }
 
     /// Takes what a batch costs out of the agent's credit.

@@ -10,9 +10,9 @@ use std::path::Path;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use wire::v1::{
-    Ack, Batch, Credit, Cursor, FromAgent, FromAggregator, Gap, Gapped, GiveBack, Heartbeat, Hello, Leaves,
-    Open, Opened, Position, Progress, Refusal, Refused, SourceProgress, Want, WantLeaves, Welcome,
-    from_agent, from_aggregator,
+    Ack, Batch, Credit, Cursor, FromAgent, FromAggregator, Gap, Gapped, GiveBack, Heartbeat, Hello,
+    Leaves, Open, Opened, Position, Progress, Refusal, Refused, SourceProgress, Want, WantLeaves,
+    Welcome, from_agent, from_aggregator,
 };
 
 fn bytes<const N: usize>(first: u8) -> Bytes {
