@@ -9,17 +9,20 @@ mod export;
 mod files;
 mod people;
 mod query;
+mod schema;
 mod serve;
 mod status;
 mod time;
 
+use std::future::Future;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::exit::report;
+use crate::exit::{Interrupted, report};
+use crate::signals::Signals;
 
 /// Threads for disk access, compression and encoding at once.
 const BLOCKING_THREADS_MAX: usize = 8;
@@ -49,6 +52,8 @@ enum Command {
     Events(events::Args),
     /// Ask in SQL.
     Query(query::Args),
+    /// Print statements that make the table known to DuckDB, Athena, Trino, Spark or Glue.
+    Schema(schema::Args),
     /// Write events out, as the records they were or as rows.
     Export(export::Args),
     /// Show the journal's head, each stream, the table, and whether the sum closes.
@@ -83,19 +88,34 @@ fn run(command: Command) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start runtime")?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match command {
             Command::Demo(args) => demo::run(args).await,
             Command::Serve(args) => serve::run(args).await,
-            Command::Events(args) => events::run(args).await,
-            Command::Query(args) => query::run(args).await,
-            Command::Export(args) => export::run(args).await,
-            Command::Status(args) => status::run(args).await,
-            Command::Files(args) => files::run(args).await,
+            Command::Events(args) => until_signal(Box::pin(events::run(args))).await,
+            Command::Query(args) => until_signal(Box::pin(query::run(args))).await,
+            Command::Export(args) => until_signal(Box::pin(export::run(args))).await,
+            Command::Schema(args) => until_signal(Box::pin(schema::run(args))).await,
+            Command::Status(args) => until_signal(Box::pin(status::run(args))).await,
+            Command::Files(args) => until_signal(Box::pin(files::run(args))).await,
             Command::Compact(args) => compact::run(args).await,
             Command::Ca(_) => Ok(()),
         }
-    })
+    });
+    if done.as_ref().is_err_and(|error| error.is::<Interrupted>()) {
+        // Whoever pressed Ctrl-C does not wait for a read under way.
+        runtime.shutdown_background();
+    }
+    done
+}
+
+/// A question is given up at a signal; dropping it removes its temporary files.
+async fn until_signal(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        done = work => done,
+        signal = signals.next() => Err(anyhow::Error::new(signal)),
+    }
 }
 
 /// A server tells what changes; a question tells only what is wrong.

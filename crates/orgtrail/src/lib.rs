@@ -7,6 +7,8 @@ mod memory;
 mod node;
 mod operations;
 mod output;
+mod progress;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -6,11 +6,14 @@
 //! letters as escapes, which is the same value.
 //!
 //! `value` gives one value as text or JSON, `escape` makes text harmless,
-//! `grid`, `json`, `csv` and `records` are the forms, `target` is where they go.
+//! `grid`, `json`, `csv`, `records`,
+//! `columnar` and `ids` are the forms, `target` is where they go.
 
+mod columnar;
 mod csv;
 mod escape;
 mod grid;
+mod ids;
 mod json;
 mod records;
 mod target;
@@ -22,6 +25,7 @@ use anyhow::Context as _;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use clap::ValueEnum;
+use jiff::tz::TimeZone;
 
 pub(crate) use escape::for_terminal;
 pub(crate) use target::{Color, Target};
@@ -40,6 +44,10 @@ pub(crate) enum Format {
     Csv,
     /// A CloudTrail log file: {"Records":[…]}, equal to the originals as JSON values.
     Cloudtrail,
+    /// Rows as Parquet, for the next program.
+    Parquet,
+    /// Event ids, one a line.
+    Id,
 }
 
 /// Writes batches in one form, one after the other.
@@ -54,6 +62,8 @@ enum Form {
     Json(json::Json),
     Csv(csv::Csv),
     Records(records::Records),
+    Columnar(Box<columnar::Columnar>),
+    Ids,
 }
 
 impl std::fmt::Debug for Writer {
@@ -63,16 +73,26 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// A writer of rows with these columns.
-    pub(crate) fn new(format: Format, schema: &SchemaRef, target: Target) -> Self {
+    /// A writer of rows with these columns; people see times in `zone`.
+    ///
+    /// # Errors
+    /// If the form cannot hold such columns.
+    pub(crate) fn new(
+        format: Format,
+        schema: &SchemaRef,
+        zone: &TimeZone,
+        target: Target,
+    ) -> io::Result<Self> {
         let form = match format {
-            Format::Table => Form::Grid(grid::Grid::new(schema, &target)),
+            Format::Table => Form::Grid(grid::Grid::new(schema, zone, &target)),
             Format::Json => Form::Json(json::Json::array(schema)),
             Format::Ndjson => Form::Json(json::Json::lines(schema)),
             Format::Csv => Form::Csv(csv::Csv::new(schema)),
             Format::Cloudtrail => Form::Records(records::Records::new()),
+            Format::Parquet => Form::Columnar(Box::new(columnar::Columnar::new(schema)?)),
+            Format::Id => Form::Ids,
         };
-        Self { form, target, rows: 0 }
+        Ok(Self { form, target, rows: 0 })
     }
 
     /// Writes some rows.
@@ -86,6 +106,8 @@ impl Writer {
             Form::Json(json) => json.write(batch, &mut self.target),
             Form::Csv(csv) => csv.write(batch, &mut self.target),
             Form::Records(records) => records.write(batch, &mut self.target),
+            Form::Columnar(columnar) => columnar.write(batch, &mut self.target),
+            Form::Ids => ids::write(batch, &mut self.target),
         }
     }
 
@@ -95,11 +117,13 @@ impl Writer {
     /// # Errors
     /// If the target cannot be written.
     pub(crate) fn finish(mut self) -> io::Result<u64> {
-        match &mut self.form {
-            Form::Grid(grid) => grid.finish(&mut self.target)?,
-            Form::Json(json) => json.finish(&mut self.target)?,
-            Form::Csv(csv) => csv.finish(&mut self.target)?,
-            Form::Records(records) => records.finish(&mut self.target)?,
+        match self.form {
+            Form::Grid(mut grid) => grid.finish(&mut self.target)?,
+            Form::Json(mut json) => json.finish(&mut self.target)?,
+            Form::Csv(mut csv) => csv.finish(&mut self.target)?,
+            Form::Records(mut records) => records.finish(&mut self.target)?,
+            Form::Columnar(columnar) => columnar.finish(&mut self.target)?,
+            Form::Ids => {}
         }
         self.target.finish()?;
         Ok(self.rows)

@@ -10,6 +10,7 @@ use futures::StreamExt;
 
 use crate::coverage::Coverage;
 use crate::error::QueryError;
+use crate::limits::Turn;
 use crate::view::View;
 
 /// The rows of an answer, as they come, and what they cover.
@@ -17,7 +18,8 @@ pub struct Answer {
     view: Arc<View>,
     rows: SendableRecordBatchStream,
     first: Option<RecordBatch>,
-    memory_bytes: usize,
+    turn: Turn,
+    notes: Vec<String>,
 }
 
 impl std::fmt::Debug for Answer {
@@ -32,9 +34,9 @@ impl Answer {
     pub(crate) async fn begin(
         view: Arc<View>,
         rows: SendableRecordBatchStream,
-        memory_bytes: usize,
+        turn: Turn,
     ) -> Result<Self, QueryError> {
-        let mut answer = Self { view, rows, first: None, memory_bytes };
+        let mut answer = Self { view, rows, first: None, turn, notes: Vec::new() };
         answer.first = answer.pull().await.transpose()?;
         Ok(answer)
     }
@@ -74,13 +76,25 @@ impl Answer {
         self.view.coverage()
     }
 
+    /// What of the question was read otherwise than it is written.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    pub(crate) fn note(&mut self, notes: Vec<String>) {
+        self.notes = notes;
+    }
+
     async fn pull(&mut self) -> Option<Result<RecordBatch, QueryError>> {
         loop {
-            match self.rows.next().await? {
-                Ok(batch) if batch.num_rows() == 0 => {}
-                Ok(batch) => return Some(Ok(batch)),
-                Err(error) => {
-                    return Some(Err(explain(&self.view, error, self.memory_bytes).await));
+            match self.turn.in_time(self.rows.next()).await {
+                Err(timed_out) => return Some(Err(timed_out)),
+                Ok(None) => return None,
+                Ok(Some(Ok(batch))) if batch.num_rows() == 0 => {}
+                Ok(Some(Ok(batch))) => return Some(Ok(batch)),
+                Ok(Some(Err(error))) => {
+                    return Some(Err(explain(&self.view, error, self.turn.memory_bytes).await));
                 }
             }
         }

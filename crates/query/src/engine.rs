@@ -1,9 +1,10 @@
 //! The engine: takes a question, takes a view, gives an answer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::Column;
+use datafusion::common::{Column, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
@@ -12,23 +13,28 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::logical_expr::{Expr, lit};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext, col};
-use datafusion::sql::parser::{DFParser, Statement};
+use futures::TryStreamExt;
 use journal::Journal;
 use store::Store;
 use table::schema::fresh_schema;
-use table::{Seams, TRAIL_DEFAULT, TableError, TableSnapshot};
+use table::{Filter, Seams, TRAIL_DEFAULT, TableError, TableSnapshot};
 use url::Url;
 
 use crate::answer::{Answer, explain};
+use crate::ddl::Place;
+use crate::dialect::{Parsed, parse, unknown_functions};
 use crate::error::QueryError;
 use crate::events_table::{EventsTable, STORE_URL};
 use crate::filter::EventFilter;
+use crate::functions;
 use crate::json_get::JsonGet;
+use crate::limits::{Limits, Running, Scanned};
+use crate::question::Question;
 use crate::view::View;
+use crate::views::{self, EVENTS, TABLES};
 
-/// Memory that one engine's queries may use together.
-pub const MEMORY_BYTES: usize = 1 << 30;
 /// Bytes of lines that an answer reads from the journal's tail.
 pub const TAIL_LIMIT_BYTES: u64 = 256 << 20;
 /// Views that are taken before a file that keeps vanishing is an error.
@@ -39,8 +45,8 @@ const VIEWS_MAX: usize = 4;
 pub struct Options {
     /// The trail whose table is asked.
     pub trail: String,
-    /// Memory that queries may use together; past it they spill or fail.
-    pub memory_bytes: usize,
+    /// What questions may use.
+    pub limits: Limits,
     /// Bytes of lines read from the journal's tail.
     pub tail_limit_bytes: u64,
     /// Parts that a plan is run in; 0 means one for each core.
@@ -51,7 +57,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             trail: TRAIL_DEFAULT.to_owned(),
-            memory_bytes: MEMORY_BYTES,
+            limits: Limits::default(),
             tail_limit_bytes: TAIL_LIMIT_BYTES,
             partitions: 0,
         }
@@ -77,6 +83,7 @@ pub struct Engine {
     seams: Seams,
     options: Options,
     runtime: Arc<RuntimeEnv>,
+    running: Running,
 }
 
 impl Engine {
@@ -85,30 +92,86 @@ impl Engine {
     /// # Errors
     /// If the engine cannot be set up.
     pub fn open(store: Store, seams: Seams, options: Options) -> Result<Self, QueryError> {
-        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory);
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::OsTmpDirectory)
+            .with_max_temp_directory_size(options.limits.spill_bytes);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(options.limits.memory_bytes)))
             .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(|error| QueryError::Engine(Box::new(error)))?;
         let url = Url::parse(STORE_URL).expect("the constant is a URL");
         runtime.register_object_store(&url, Arc::clone(store.objects()));
-        Ok(Self { store, seams, options, runtime })
+        let running = Running::new(options.limits.clone());
+        Ok(Self { store, seams, options, runtime, running })
     }
 
-    /// Answers one SQL statement that only reads. The table is `events`.
+    /// Answers one SQL statement that only reads.
     ///
     /// # Errors
-    /// If the statement is wrong or would change something, or if anything that
-    /// the answer needs could not be read.
+    /// As [`Engine::ask`].
     pub async fn sql(&self, sql: &str) -> Result<Answer, QueryError> {
-        let statement = one_statement(sql)?;
-        self.answer(async |context| {
-            let plan = context.state().statement_to_plan(statement.clone()).await?;
-            read_only().verify_plan(&plan)?;
-            Ok(DataFrame::new(context.state(), plan))
-        })
-        .await
+        self.ask(&Question::sql(sql)).await
+    }
+
+    /// Answers a question in SQL that only reads. The tables are `events`, and the
+    /// views that show it as others do.
+    ///
+    /// # Errors
+    /// If the statement is wrong or would change something, if anything that the
+    /// answer needs could not be read, or a limit is reached.
+    pub async fn ask(&self, question: &Question) -> Result<Answer, QueryError> {
+        let parsed = parse(&question.sql, &question.tables)?;
+        let notes = parsed.notes.clone();
+        let mut answer = self
+            .answer(async |context| {
+                let frame = planned(context, &parsed).await?;
+                let values = question.values();
+                if values.is_empty() { Ok(frame) } else { frame.with_param_values(values) }
+            })
+            .await?;
+        answer.note(notes);
+        Ok(answer)
+    }
+
+    /// What statements for other engines say of this store: the accounts, regions
+    /// and first day of its settled files.
+    ///
+    /// # Errors
+    /// If the table's log cannot be read.
+    pub async fn place(&self, store: &str) -> Result<Place, QueryError> {
+        let snapshot = TableSnapshot::load(&self.store, &self.options.trail)
+            .await
+            .map_err(QueryError::Table)?;
+        let mut place = Place {
+            store: store.trim_end_matches('/').to_owned(),
+            trail: self.options.trail.clone(),
+            accounts: BTreeSet::new(),
+            regions: BTreeSet::new(),
+            ..Place::default()
+        };
+        let files = snapshot.files(Filter::default());
+        let mut files = std::pin::pin!(files);
+        let mut first = None;
+        while let Some(file) = files.try_next().await.map_err(QueryError::Table)? {
+            let Some(partition) = file.partition else { continue };
+            place.accounts.insert(partition.account.to_string());
+            place.regions.insert(partition.region.to_string());
+            let dated = partition.date > jiff::civil::Date::constant(1970, 1, 1);
+            if dated && first.is_none_or(|first| partition.date < first) {
+                first = Some(partition.date);
+            }
+        }
+        if let Some(first) = first {
+            place.first_date = first.to_string();
+        }
+        Ok(place)
+    }
+
+    /// What the questions under way have read so far.
+    #[must_use]
+    pub fn scanned(&self) -> Scanned {
+        self.running.scanned()
     }
 
     /// The events that a filter wants.
@@ -170,13 +233,18 @@ impl Engine {
         view: &Arc<View>,
         question: &impl AsyncFn(&SessionContext) -> Result<DataFrame, DataFusionError>,
     ) -> Result<Answer, QueryError> {
-        let memory_bytes = self.options.memory_bytes;
+        let memory_bytes = self.options.limits.memory_bytes;
+        let turn = self.running.begin(view).await?;
         let run = async {
             let context = self.context(view)?;
-            question(&context).await?.execute_stream().await
+            let frame = question(&context).await?;
+            let task = Arc::new(frame.task_ctx());
+            let plan = frame.create_physical_plan().await?;
+            turn.runs(Arc::clone(&plan));
+            execute_stream(plan, task)
         };
-        match run.await {
-            Ok(rows) => Answer::begin(Arc::clone(view), rows, memory_bytes).await,
+        match turn.in_time(run).await? {
+            Ok(rows) => Answer::begin(Arc::clone(view), rows, turn).await,
             Err(error) => Err(explain(view, error, memory_bytes).await),
         }
     }
@@ -206,9 +274,8 @@ impl Engine {
         }
         let context = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
         context.register_udf(JsonGet::function());
-        for name in ["events", "cloudtrail"] {
-            context.register_table(name, Arc::new(EventsTable { view: Arc::clone(view) }))?;
-        }
+        functions::register(&context);
+        context.register_table(EVENTS, Arc::new(EventsTable { view: Arc::clone(view) }))?;
         Ok(context)
     }
 }
@@ -231,34 +298,56 @@ fn column(name: &str) -> Expr {
     found.alias(name)
 }
 
+/// The question of [`Engine::events`] as SQL, to begin a better one with.
+///
+/// # Errors
+/// If the filter cannot be meant, or a part of it has no SQL.
+pub fn as_sql(filter: &EventFilter, selection: &Selection) -> Result<String, QueryError> {
+    use datafusion::sql::unparser::expr_to_sql;
+    let unsaid = |error: DataFusionError| QueryError::Statement(error.strip_backtrace());
+    let columns: Vec<String> = selection
+        .columns
+        .iter()
+        .map(|name| {
+            expr_to_sql(&column(name)).map(|expression| match name.contains('.') {
+                true => format!("{expression} AS \"{}\"", name.replace('"', "\"\"")),
+                false => expression.to_string(),
+            })
+        })
+        .collect::<Result<_, _>>()
+        .map_err(unsaid)?;
+    let columns = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
+    let mut sql = format!("SELECT {columns}\nFROM {EVENTS}");
+    if let Some(condition) = filter.condition()? {
+        sql.push_str(&format!("\nWHERE {}", expr_to_sql(&condition).map_err(unsaid)?));
+    }
+    if selection.newest_first {
+        sql.push_str(
+            "\nORDER BY eventtime DESC NULLS LAST, orgtrail_record DESC, orgtrail_row DESC",
+        );
+    }
+    if let Some(limit) = selection.limit {
+        sql.push_str(&format!("\nLIMIT {limit}"));
+    }
+    Ok(sql)
+}
+
 fn read_only() -> SQLOptions {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
 }
 
-/// Reads one statement, and refuses what would change something by its name.
-fn one_statement(sql: &str) -> Result<Statement, QueryError> {
-    use datafusion::sql::sqlparser::ast::Statement as Sql;
-    let mut statements =
-        DFParser::parse_sql(sql).map_err(|error| QueryError::Statement(error.strip_backtrace()))?;
-    let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
-        return Err(QueryError::Statement("ask one statement at a time".to_owned()));
-    };
-    let reads = |statement: &Statement| match statement {
-        Statement::Statement(sql) => matches!(
-            **sql,
-            Sql::Query(_)
-                | Sql::ExplainTable { .. }
-                | Sql::ShowTables { .. }
-                | Sql::ShowColumns { .. }
-                | Sql::ShowFunctions { .. }
-                | Sql::ShowVariable { .. }
-        ),
-        _ => false,
-    };
-    let verb = || sql.split_whitespace().next().unwrap_or_default().to_uppercase();
-    match &statement {
-        Statement::Explain(explain) if reads(&explain.statement) => Ok(statement),
-        statement_ if reads(statement_) => Ok(statement),
-        _ => Err(QueryError::ReadOnly(verb())),
+/// The plan of a statement, with the views that it names.
+async fn planned(context: &SessionContext, parsed: &Parsed) -> Result<DataFrame, DataFusionError> {
+    for name in parsed.tables.iter().filter(|name| TABLES.contains(&name.as_str())) {
+        views::register(context, name).await?;
     }
+    let state = context.state();
+    let unknown = unknown_functions(&parsed.statement, &state);
+    if !unknown.is_empty() {
+        let names = unknown.join(", ");
+        return plan_err!("the query calls what orgtrail does not have: {names}");
+    }
+    let plan = state.statement_to_plan(parsed.statement.clone()).await?;
+    read_only().verify_plan(&plan)?;
+    Ok(DataFrame::new(context.state(), plan))
 }

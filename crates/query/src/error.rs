@@ -30,6 +30,14 @@ pub enum QueryError {
         #[source]
         source: Box<DataFusionError>,
     },
+    /// The answer takes longer than it may. Narrow the question, or allow more.
+    #[error(
+        "the query took longer than its {limit_secs} s: ask for less time, or give it more with --timeout"
+    )]
+    TimedOut {
+        /// What it may take.
+        limit_secs: u64,
+    },
     /// The table's log could not be read.
     #[error("read the table")]
     Table(#[source] TableError),

@@ -9,6 +9,7 @@ use datafusion::scalar::ScalarValue;
 use event::AccountId;
 use jiff::Timestamp;
 
+use crate::functions::resource_lines;
 use crate::pattern::{Pattern, condition, like};
 
 /// Which events are asked for; the default asks for all.
@@ -33,6 +34,8 @@ pub struct EventFilter {
     pub keys: Vec<String>,
     /// Source addresses.
     pub addresses: Vec<String>,
+    /// What was touched: an ARN, a name or an id, or the end of one.
+    pub resources: Vec<String>,
     /// Error codes; `*` means any error.
     pub errors: Vec<String>,
     /// Only reads, or only writes.
@@ -75,6 +78,7 @@ impl EventFilter {
                 pattern.matches(col("useridentity").field("accesskeyid"))
             }),
             condition(&self.addresses, text("sourceipaddress")),
+            condition(&self.resources, resource),
             condition(&self.errors, error),
             self.read_only.map(|read_only| col("readonly").eq(lit(read_only))),
         ];
@@ -87,7 +91,7 @@ impl EventFilter {
         {
             return Err(InvalidFilter::Time { from, to });
         }
-        let options: [(&'static str, &[String]); 8] = [
+        let options: [(&'static str, &[String]); 9] = [
             ("--account", &self.accounts),
             ("--region", &self.regions),
             ("--event", &self.events),
@@ -95,6 +99,7 @@ impl EventFilter {
             ("--principal", &self.principals),
             ("--key", &self.keys),
             ("--ip", &self.addresses),
+            ("--resource", &self.resources),
             ("--error", &self.errors),
         ];
         for (name, values) in options {
@@ -140,6 +145,23 @@ fn principal(pattern: &Pattern) -> Expr {
     let whole = whole.unwrap_or_else(|| lit(false));
     let ends = [format!("*/{}", pattern.text), format!("*:{}", pattern.text)];
     ends.iter().fold(whole, |any, end| any.or(like(identity().field("arn"), end)))
+}
+
+/// Wherever a record names it: among its resources, or as a value of what was
+/// asked and answered.
+fn resource(pattern: &Pattern) -> Expr {
+    let listed = resource_lines().call(vec![col("resources")]);
+    let ends = [
+        // A whole ARN, or what ends one.
+        format!("*\n{}\n*", pattern.text),
+        format!("*/{}\n*", pattern.text),
+        format!("*:{}\n*", pattern.text),
+    ];
+    let listed = ends.iter().map(|end| like(listed.clone(), end)).reduce(Expr::or);
+    let inside = ["requestparameters", "responseelements"].into_iter().flat_map(|column| {
+        ["\"", "/", ":"].map(|before| like(col(column), &format!("*{before}{}\"*", pattern.text)))
+    });
+    inside.fold(listed.unwrap_or_else(|| lit(false)), Expr::or)
 }
 
 fn error(pattern: &Pattern) -> Expr {

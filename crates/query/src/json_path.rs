@@ -19,7 +19,9 @@ enum Step {
 
 /// A text that is no path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no path into JSON: write a.b[0], or a[\"odd.key\"]")]
+#[error(
+    "{0:?} is no path into JSON: write a.b[0], or a[\"odd.key\"], with $. before it in json_extract"
+)]
 pub struct InvalidPath(String);
 
 impl JsonPath {
@@ -42,10 +44,37 @@ impl JsonPath {
         Ok(Self(steps))
     }
 
+    /// Reads a path as Trino writes it: `$`, `$.a.b[0]`, `$["odd.key"]`.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(crate) fn parse_rooted(text: &str) -> Result<Self, InvalidPath> {
+        let invalid = || InvalidPath(text.to_owned());
+        let rest = text.strip_prefix('$').ok_or_else(invalid)?;
+        if rest.is_empty() {
+            return Ok(Self(Vec::new()));
+        }
+        Self::parse(rest.strip_prefix('.').unwrap_or(rest)).map_err(|_| invalid())
+    }
+
     /// The value there: a string's text, any other value's JSON. None if it is
     /// absent or `null`, or `json` is no JSON.
     #[must_use]
     pub fn get<'a>(&self, json: &'a str) -> Option<Cow<'a, str>> {
+        let value = self.find(json)?;
+        match string_contents(value) {
+            Some(contents) => Some(match unescape(contents) {
+                Ok(text) => text,
+                // A lone surrogate has no text; its JSON has.
+                Err(_) => Cow::Borrowed(std::str::from_utf8(value).ok()?),
+            }),
+            None if value == b"null" => None,
+            None => std::str::from_utf8(value).ok().map(Cow::Borrowed),
+        }
+    }
+
+    /// The bytes of the value there.
+    pub(crate) fn find<'a>(&self, json: &'a str) -> Option<&'a [u8]> {
         let mut value = json.trim_ascii().as_bytes();
         for step in &self.0 {
             value = match step {
@@ -63,23 +92,17 @@ impl JsonPath {
                 Step::Index(index) => elements(value).ok()?.nth(*index)?.ok()?,
             };
         }
-        match string_contents(value) {
-            Some(contents) => Some(match unescape(contents) {
-                Ok(text) => text,
-                // A lone surrogate has no text; its JSON has.
-                Err(_) => Cow::Borrowed(std::str::from_utf8(value).ok()?),
-            }),
-            None if value == b"null" => None,
-            None => std::str::from_utf8(value).ok().map(Cow::Borrowed),
-        }
+        (!value.is_empty()).then_some(value)
     }
 }
 
 /// Takes one step off a path.
 fn step(text: &str, first: bool) -> Option<(Step, &str)> {
-    if let Some(inside) = text.strip_prefix("[\"") {
-        let (key, after) = inside.split_once("\"]")?;
-        return Some((Step::Key(key.to_owned()), after));
+    for (open, close) in [("[\"", "\"]"), ("['", "']")] {
+        if let Some(inside) = text.strip_prefix(open) {
+            let (key, after) = inside.split_once(close)?;
+            return Some((Step::Key(key.to_owned()), after));
+        }
     }
     if let Some(inside) = text.strip_prefix('[') {
         let (index, after) = inside.split_once(']')?;

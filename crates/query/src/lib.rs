@@ -9,13 +9,15 @@
 //! names the object; an empty answer always means that nothing was there.
 //!
 //! # Layout, along the walk of a question
-//! - [`EventFilter`] becomes an expression, or SQL a plan ([`Engine::sql`])
+//! - [`EventFilter`] becomes an expression, or SQL a plan ([`Engine::sql`]):
+//!   `dialect` reads it as it is published, `functions` and `views` are what it
+//!   calls and names; `limits` gives it a turn
 //! - `view`: one snapshot of the table and one range of the journal
 //! - `tail`: the journal's lines as rows
 //! - `events_table`: what DataFusion sees; `pruning` chooses files, `reader`
 //!   counts what is read and remembers which files were opened
 //! - [`Answer`]: the rows, then what they cover
-//! - `json_get`: the one SQL function of our own
+//! - `json_get`: values out of JSON, for people
 //!
 //! # Why no SQL is ever put together from values
 //! Filters hold text that an attacker may have chosen. They become expressions
@@ -23,21 +25,34 @@
 
 mod answer;
 mod coverage;
+mod ddl;
+mod dialect;
 mod engine;
 mod error;
 mod events_table;
 mod filter;
+mod functions;
 mod json_get;
 mod json_path;
+mod limits;
+mod parquet_rows;
 mod pattern;
 mod pruning;
+mod question;
 mod reader;
+mod saved;
 mod tail;
 mod view;
+mod views;
 
 pub use answer::Answer;
 pub use coverage::{Coverage, SourceCoverage};
-pub use engine::{Engine, MEMORY_BYTES, Options, Selection, TAIL_LIMIT_BYTES};
+pub use ddl::{Dialect, Place, ddl, refresh};
+pub use engine::{Engine, Options, Selection, TAIL_LIMIT_BYTES, as_sql};
 pub use error::QueryError;
 pub use filter::{EventFilter, InvalidFilter};
 pub use json_path::{InvalidPath, JsonPath};
+pub use limits::{Limits, MEMORY_BYTES, QUESTIONS_MAX, SPILL_BYTES, Scanned, TIME_MAX};
+pub use parquet_rows::ParquetRows;
+pub use question::Question;
+pub use saved::{InvalidParameter, Parameter, Saved};

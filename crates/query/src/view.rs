@@ -65,7 +65,7 @@ impl View {
             runtime,
             blocking,
             tail_limit_bytes: options.tail_limit_bytes,
-            memory_bytes: options.memory_bytes,
+            memory_bytes: options.limits.memory_bytes,
             tail: OnceCell::new(),
             reads: Arc::default(),
             failure: Mutex::new(None),

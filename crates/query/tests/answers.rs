@@ -379,7 +379,8 @@ async fn sql_answers_and_leaves_out_files_that_cannot_matter() {
     assert_eq!(rows, 4_000);
     let account = world.written[0]["recipientAccountId"].as_str().expect("an account");
     let (rows, some) =
-        count(&format!("SELECT count(*) FROM cloudtrail WHERE account = '{account}'")).await;
+        count(&format!("SELECT count(*) FROM cloudtrail WHERE account_partition = '{account}'"))
+            .await;
     assert_eq!(rows, brute(&|record| record["recipientAccountId"] == account));
     assert!(some.files < everything.files, "{some:?} {everything:?}");
     let (rows, some) =

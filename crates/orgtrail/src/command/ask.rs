@@ -1,21 +1,25 @@
 //! What every question shares: the store, the filters, the form, the last lines.
 
+use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use arrow::array::RecordBatch;
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use query::{Answer, Coverage, Engine, EventFilter, Options, SourceCoverage};
+use query::{Answer, Coverage, Engine, EventFilter, Limits, Options, SourceCoverage};
 use seam::{Blocking, Clock, Entropy};
 use store::Store;
 use table::Seams;
 use tokio::time::Instant;
 
-use super::time::{Side, parse};
+use super::time::{Side, parse, span};
 use crate::exit::{Incomplete, Misused};
 use crate::output::{Color, Format, Target, Writer, for_terminal};
+use crate::progress;
 
 /// Sources named when an answer may be incomplete; the others are counted.
 const SOURCES_NAMED_MAX: usize = 3;
@@ -25,10 +29,16 @@ const SOURCES_NAMED_MAX: usize = 3;
 pub(crate) struct StoreArgs {
     /// The store: file:///…, s3://…, gs://…, az://…, or a directory
     #[arg(long, value_name = "URL", env = "ORGTRAIL_STORE")]
-    store: String,
+    store: Option<String>,
     /// Memory that the query may use, in MiB; past it, it spills to disk or fails
     #[arg(long, value_name = "MIB", default_value_t = query::MEMORY_BYTES >> 20)]
     memory_mib: usize,
+    /// Disk that it may use for what does not fit in memory, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = query::SPILL_BYTES >> 20)]
+    spill_mib: u64,
+    /// Time that it may take, as 90s, 5m, 1h; 0s means as long as it takes. Past it, exit with 6
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    timeout: String,
     /// Exit with 5 if the answer may be incomplete
     #[arg(long)]
     require_complete: bool,
@@ -40,6 +50,9 @@ pub(crate) struct OutputArgs {
     /// Write to this file; it appears when it is whole
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// The time zone of times in tables, and of times given without one, as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
     /// When to use colours
     #[arg(long, value_enum, default_value_t)]
     color: Color,
@@ -63,9 +76,6 @@ pub(crate) struct FilterArgs {
     /// Events before then; a date means its end
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// The time zone of times without one, as Europe/Berlin [default: UTC]
-    #[arg(long, value_name = "ZONE")]
-    tz: Option<String>,
     /// Account id
     #[arg(long, value_name = "ID")]
     account: Vec<String>,
@@ -87,6 +97,9 @@ pub(crate) struct FilterArgs {
     /// Source address
     #[arg(long, value_name = "ADDRESS")]
     ip: Vec<String>,
+    /// What was touched: an ARN, a name or an id that the record holds, or the end of one
+    #[arg(long, value_name = "WHAT")]
+    resource: Vec<String>,
     /// Failed calls: all, or those with this error code
     #[arg(long, value_name = "CODE", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
     error: Vec<String>,
@@ -100,13 +113,9 @@ pub(crate) struct FilterArgs {
 
 impl FilterArgs {
     /// The filter that is meant at `now`.
-    pub(crate) fn filter(self, now: Timestamp) -> anyhow::Result<EventFilter> {
-        let zone = match &self.tz {
-            Some(name) => TimeZone::get(name).context(Misused)?,
-            None => TimeZone::UTC,
-        };
+    pub(crate) fn filter(self, now: Timestamp, zone: &TimeZone) -> anyhow::Result<EventFilter> {
         let time = |text: &Option<String>, side| {
-            text.as_deref().map(|text| parse(text, side, now, &zone)).transpose().context(Misused)
+            text.as_deref().map(|text| parse(text, side, now, zone)).transpose().context(Misused)
         };
         let since = time(&self.since, Side::From)?;
         Ok(EventFilter {
@@ -119,6 +128,7 @@ impl FilterArgs {
             principals: self.principal,
             keys: self.key,
             addresses: self.ip,
+            resources: self.resource,
             errors: self.error,
             read_only: match (self.read_only, self.write) {
                 (true, _) => Some(true),
@@ -129,11 +139,27 @@ impl FilterArgs {
     }
 }
 
+impl OutputArgs {
+    /// The time that a question is asked at.
+    pub(crate) fn now(&self) -> Timestamp {
+        Clock::system().now()
+    }
+
+    /// The zone that times are meant and shown in.
+    pub(crate) fn zone(&self) -> anyhow::Result<TimeZone> {
+        match &self.tz {
+            Some(name) => TimeZone::get(name).context(Misused),
+            None => Ok(TimeZone::UTC),
+        }
+    }
+}
+
 /// A question under way.
 #[derive(Debug)]
 pub(crate) struct Asking {
-    pub(crate) engine: Engine,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) now: Timestamp,
+    pub(crate) zone: TimeZone,
     begun: Instant,
     quiet: bool,
     require_complete: bool,
@@ -145,13 +171,27 @@ impl Asking {
     pub(crate) async fn begin(store: &StoreArgs, output: &OutputArgs) -> anyhow::Result<Self> {
         let clock = Clock::system();
         let now = clock.now();
-        let opened = Store::open(&store_url(&store.store)?).await.context("open store")?;
+        let zone = output.zone()?;
+        let Some(url) = &store.store else {
+            return Err(anyhow::Error::msg("say which store: --store URL, or ORGTRAIL_STORE")
+                .context(Misused));
+        };
+        let time = span(&store.timeout)
+            .with_context(|| format!("{:?} is no time: write 90s, 5m or 1h", store.timeout))
+            .context(Misused)?;
+        let opened = Store::open(&store_url(url)?).await.context("open store")?;
         let seams = Seams { clock, entropy: Entropy::system(), blocking: Blocking::Pool };
-        let memory_bytes = store.memory_mib.max(16) << 20;
-        let engine = Engine::open(opened, seams, Options { memory_bytes, ..Options::default() })?;
+        let limits = Limits {
+            memory_bytes: store.memory_mib.max(16) << 20,
+            spill_bytes: store.spill_mib.saturating_mul(1 << 20),
+            time: (!time.is_zero()).then(|| time.unsigned_abs()),
+            ..Limits::default()
+        };
+        let engine = Engine::open(opened, seams, Options { limits, ..Options::default() })?;
         Ok(Self {
-            engine,
+            engine: Arc::new(engine),
             now,
+            zone,
             begun: Instant::now(),
             quiet: output.quiet,
             require_complete: store.require_complete,
@@ -164,26 +204,52 @@ impl Asking {
         self.to = to;
     }
 
-    /// Writes the whole answer, then says on stderr what it covers.
+    /// Waits for an answer to begin, and says meanwhile what is read.
+    pub(crate) async fn ask<T>(&self, begun: impl Future<Output = T>) -> T {
+        if self.quiet {
+            return begun.await;
+        }
+        tokio::select! {
+            answer = begun => answer,
+            never = progress::tell(&self.engine) => match never {},
+        }
+    }
+
+    /// Writes the answer, at most `rows_max` rows of it, then says on stderr what it
+    /// covers.
     pub(crate) async fn tell(
         &self,
         mut answer: Answer,
         format: Format,
         output: &OutputArgs,
-        shape: impl Fn(arrow::array::RecordBatch) -> anyhow::Result<arrow::array::RecordBatch>,
+        rows_max: Option<u64>,
+        shape: impl Fn(RecordBatch) -> anyhow::Result<RecordBatch>,
         what: &str,
     ) -> anyhow::Result<()> {
-        let empty = shape(arrow::array::RecordBatch::new_empty(answer.schema()))?;
+        for note in answer.notes() {
+            eprintln!("note: {}", for_terminal(note));
+        }
+        let empty = shape(RecordBatch::new_empty(answer.schema()))?;
         let target = target(output)?;
-        let mut writer = Writer::new(format, &empty.schema(), target);
+        // A table that grows on the same terminal shows progress enough.
+        let silent = target.terminal;
+        let mut writer = Writer::new(format, &empty.schema(), &self.zone, target)?;
+        let mut left = rows_max.unwrap_or(u64::MAX);
         let written = async {
             while let Some(batch) = answer.next().await? {
-                writer.write(&shape(batch)?).context("write the answer")?;
+                let taken = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
+                writer.write(&shape(batch.slice(0, taken))?).context("write the answer")?;
+                left -= taken as u64;
+                if taken < batch.num_rows() {
+                    return anyhow::Ok(true);
+                }
             }
-            anyhow::Ok(())
+            anyhow::Ok(false)
         };
-        let rows = match written.await {
-            Ok(()) => writer.finish().context("write the answer"),
+        let written = if silent { written.await } else { self.ask(written).await };
+        let is_cut = matches!(written, Ok(true));
+        let rows = match written {
+            Ok(_) => writer.finish().context("write the answer"),
             Err(error) => Err(error),
         };
         let rows = match rows {
@@ -191,6 +257,9 @@ impl Asking {
             rows => rows?,
         };
         let coverage = answer.coverage();
+        if is_cut {
+            eprintln!("only the first {rows} {what}s; there are more: --limit 0 shows all");
+        }
         if !self.quiet {
             eprint!("{}", self.last_lines(rows, what, &coverage));
         }

@@ -29,16 +29,22 @@ enum Form {
     Cloudtrail,
     /// One row per line as JSON
     Ndjson,
+    /// Rows as Parquet
+    Parquet,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut asking = Asking::begin(&args.store, &args.to).await?;
-    let filter = args.filter.filter(asking.now)?;
+    let filter = args.filter.filter(asking.now, &asking.zone)?;
     asking.until(filter.to);
-    let answer = asking.engine.events(&filter, &Selection::default()).await.map_err(usage)?;
+    let answer = asking
+        .ask(Box::pin(asking.engine.events(&filter, &Selection::default())))
+        .await
+        .map_err(usage)?;
     let format = match args.output {
         Form::Cloudtrail => Format::Cloudtrail,
         Form::Ndjson => Format::Ndjson,
+        Form::Parquet => Format::Parquet,
     };
-    asking.tell(answer, format, &args.to, Ok, "event").await
+    asking.tell(answer, format, &args.to, None, Ok, "event").await
 }

@@ -12,6 +12,7 @@ use store::Store;
 use crate::config::Config;
 use crate::exit::Misconfigured;
 use crate::node::{Node, Plan};
+use crate::signals::Signals;
 
 /// How often a changed configuration is looked for; of it only `identity.refuse`
 /// takes effect without a restart.
@@ -67,7 +68,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             biased;
-            () = signals.stop() => break,
+            _ = signals.next() => break,
             ended = node.failed() => {
                 let drained = node.drain().await;
                 return ended.and(drained);
@@ -96,29 +97,5 @@ fn reload(path: &std::path::Path, credentials: &Credentials<rustls::ServerConfig
             tracing::info!("took identity.refuse into use");
         }
         Err(error) => tracing::error!("the changed configuration is no good: {error:#}"),
-    }
-}
-
-/// What asks a server to stop.
-struct Signals {
-    term: tokio::signal::unix::Signal,
-    int: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            term: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
-            int: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
-        })
-    }
-
-    async fn stop(&mut self) {
-        tokio::select! {
-            biased;
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
     }
 }

@@ -8,10 +8,11 @@ use std::io;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use jiff::tz::TimeZone;
 
 use super::escape::{for_terminal, width, width_of};
 use super::target::Target;
-use super::value::value_text;
+use super::value::{local_time, value_text};
 
 /// Rows that decide how wide columns are.
 const SAMPLE_ROWS: usize = 1_000;
@@ -26,10 +27,11 @@ pub(super) struct Grid {
     terminal: Option<usize>,
     numeric: Vec<bool>,
     shown: u64,
+    zone: TimeZone,
 }
 
 impl Grid {
-    pub(super) fn new(schema: &SchemaRef, target: &Target) -> Self {
+    pub(super) fn new(schema: &SchemaRef, zone: &TimeZone, target: &Target) -> Self {
         let fields = schema.fields();
         Self {
             names: fields.iter().map(|field| for_terminal(field.name()).into_owned()).collect(),
@@ -38,12 +40,15 @@ impl Grid {
             widths: None,
             terminal: target.width,
             shown: 0,
+            zone: zone.clone(),
         }
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch, target: &mut Target) -> io::Result<()> {
         for row in 0..batch.num_rows() {
-            let values = batch.columns().iter().map(|column| value_text(column, row));
+            let values = batch.columns().iter().map(|column| {
+                local_time(column, row, &self.zone).unwrap_or_else(|| value_text(column, row))
+            });
             let cells: Vec<String> = values.map(|text| for_terminal(&text).into_owned()).collect();
             match &self.widths {
                 Some(_) => self.row(&cells, target)?,

@@ -93,9 +93,18 @@ impl Target {
 
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.to.flush()?;
-        match &self.place {
+        match self.place.take() {
             Some((partial, path)) => std::fs::rename(partial, path),
             None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Target {
+    /// What did not become whole is taken away.
+    fn drop(&mut self) {
+        if let Some((partial, _)) = self.place.take() {
+            drop(std::fs::remove_file(partial));
         }
     }
 }

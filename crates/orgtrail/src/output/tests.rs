@@ -96,7 +96,8 @@ fn written(
 ) -> String {
     let paper = Paper::default();
     let target = Target::of(Box::new(paper.clone()), terminal, color);
-    let mut writer = Writer::new(format, &batches[0].schema(), target);
+    let mut writer =
+        Writer::new(format, &batches[0].schema(), &TimeZone::UTC, target).expect("a writer");
     for batch in batches {
         writer.write(batch).expect("written");
     }
@@ -191,12 +192,23 @@ fn a_file_has_its_name_only_when_it_is_whole() {
     let dir = tempfile::tempdir().expect("temp");
     let path = dir.path().join("export.json");
     let batch = hostile();
-    let mut writer =
-        Writer::new(Format::Ndjson, &batch.schema(), Target::file(&path).expect("created"));
+    let mut writer = Writer::new(
+        Format::Ndjson,
+        &batch.schema(),
+        &TimeZone::UTC,
+        Target::file(&path).expect("created"),
+    )
+    .expect("a writer");
     writer.write(&batch).expect("written");
     drop(writer);
     assert!(!path.try_exists().expect("asked"));
-    let writer = Writer::new(Format::Json, &batch.schema(), Target::file(&path).expect("created"));
+    let writer = Writer::new(
+        Format::Json,
+        &batch.schema(),
+        &TimeZone::UTC,
+        Target::file(&path).expect("created"),
+    )
+    .expect("a writer");
     assert_eq!(writer.finish().expect("finished"), 0);
     assert_eq!(std::fs::read_to_string(&path).expect("read"), "[]\n");
 }

@@ -1,6 +1,6 @@
 //! One value of a batch, as text for people or as JSON.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, MapArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType,
@@ -8,6 +8,7 @@ use arrow::datatypes::{
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 /// How deep values are taken apart; columns of the table are four deep.
 const DEPTH_MAX: usize = 32;
@@ -30,6 +31,20 @@ pub(crate) fn value_text(array: &dyn Array, row: usize) -> String {
 pub(crate) fn time_text(micros: i64) -> String {
     Timestamp::from_microsecond(micros)
         .map_or_else(|_| format!("{micros} µs"), |time| time.to_string())
+}
+
+/// A time as people in `zone` write it, with its offset; none for UTC, where
+/// [`time_text`] does, and for what is no time.
+pub(crate) fn local_time(array: &dyn Array, row: usize, zone: &TimeZone) -> Option<String> {
+    let is_time = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+    if !is_time || array.is_null(row) || *zone == TimeZone::UTC {
+        return None;
+    }
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let one = cast(&array.slice(row, 1), &micros).ok()?;
+    let micros = one.as_primitive::<TimestampMicrosecondType>().value(0);
+    let time = Timestamp::from_microsecond(micros).ok()?.to_zoned(zone.clone());
+    Some(time.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string())
 }
 
 /// Appends a value as JSON. Members that are null are left out.
@@ -70,6 +85,7 @@ pub(crate) fn write_json(array: &dyn Array, row: usize, depth: usize, out: &mut 
             }
             out.push(b'}');
         }
+        DataType::Map(..) => write_map(array.as_map(), row, depth, out),
         DataType::List(_) => write_list(&array.as_list::<i32>().value(row), depth, out),
         DataType::LargeList(_) => write_list(&array.as_list::<i64>().value(row), depth, out),
         DataType::FixedSizeList(..) => {
@@ -81,6 +97,22 @@ pub(crate) fn write_json(array: &dyn Array, row: usize, depth: usize, out: &mut 
         },
         _ => write_string(&shown(array, row), out),
     }
+}
+
+/// A map as an object.
+fn write_map(maps: &MapArray, row: usize, depth: usize, out: &mut Vec<u8>) {
+    let entries = maps.value(row);
+    let [keys, values] = entries.columns() else { return out.extend_from_slice(b"null") };
+    out.push(b'{');
+    for entry in 0..entries.len() {
+        if entry > 0 {
+            out.push(b',');
+        }
+        write_string(&value_text(keys, entry), out);
+        out.push(b':');
+        write_json(values, entry, depth + 1, out);
+    }
+    out.push(b'}');
 }
 
 fn write_list(values: &ArrayRef, depth: usize, out: &mut Vec<u8>) {

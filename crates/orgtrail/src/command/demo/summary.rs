@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use futures::TryStreamExt;
+use jiff::tz::TimeZone;
 use query::{Engine, Options};
 use sample::Incident;
 use seam::{Blocking, Clock, Entropy};
@@ -155,7 +156,8 @@ pub(super) async fn tell(
     for question in questions {
         output::print(&format!("\n{}:", question.title))?;
         let mut answer = engine.sql(&question.sql).await.context(question.title)?;
-        let mut writer = Writer::new(Format::Table, &answer.schema(), Target::stdout(Color::Auto));
+        let target = Target::stdout(Color::Auto);
+        let mut writer = Writer::new(Format::Table, &answer.schema(), &TimeZone::UTC, target)?;
         while let Some(batch) = answer.next().await.context(question.title)? {
             writer.write(&batch).context("write the answer")?;
         }

@@ -1,0 +1,162 @@
+//! `FROM events CROSS JOIN UNNEST(resources) AS t(resource)`.
+//!
+//! DataFusion unnests in the SELECT list only. So the tables before the UNNEST
+//! become a subquery that has one more column for each of its arrays:
+//! `FROM (SELECT *, unnest(resources) AS resource FROM events) AS events`. An array
+//! of rows, or a map, may be given as many names as it has fields.
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr,
+    Statement, TableAlias, TableFactor, TableWithJoins, Value, WildcardAdditionalOptions,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::rewrite::call;
+
+/// The names that an UNNEST gave: of its table, and of its columns.
+#[derive(Clone, Debug)]
+pub(super) struct Unnested {
+    pub(super) table: String,
+    pub(super) columns: Vec<String>,
+}
+
+/// Rewrites each UNNEST that looks at tables before it.
+pub(super) fn flatten(select: &mut Select, given: &mut Vec<Unnested>) -> Result<(), String> {
+    let tables = std::mem::take(&mut select.from);
+    for table in tables {
+        // `FROM events, UNNEST(…)` is a cross join too.
+        match (select.from.last_mut(), &table.relation) {
+            (Some(before), TableFactor::UNNEST { .. }) => {
+                let TableWithJoins { relation, joins } = table;
+                unnest(before, relation, given)?;
+                for join in joins {
+                    add(before, join, given)?;
+                }
+            }
+            _ => {
+                let TableWithJoins { relation, joins } = table;
+                let mut whole = TableWithJoins { relation, joins: Vec::new() };
+                for join in joins {
+                    add(&mut whole, join, given)?;
+                }
+                select.from.push(whole);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn add(
+    before: &mut TableWithJoins,
+    join: datafusion::sql::sqlparser::ast::Join,
+    given: &mut Vec<Unnested>,
+) -> Result<(), String> {
+    if !matches!(join.relation, TableFactor::UNNEST { .. }) {
+        before.joins.push(join);
+        return Ok(());
+    }
+    match join.join_operator {
+        JoinOperator::CrossJoin(_)
+        | JoinOperator::Join(JoinConstraint::None)
+        | JoinOperator::Inner(JoinConstraint::None) => unnest(before, join.relation, given),
+        _ => Err("UNNEST can be joined by CROSS JOIN only".to_owned()),
+    }
+}
+
+/// Puts the tables so far and the new columns in the place of `before`.
+fn unnest(
+    before: &mut TableWithJoins,
+    unnest: TableFactor,
+    given: &mut Vec<Unnested>,
+) -> Result<(), String> {
+    let TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } = unnest else {
+        return Ok(());
+    };
+    if with_ordinality {
+        return Err("UNNEST … WITH ORDINALITY is not known".to_owned());
+    }
+    let (table, columns) = match alias {
+        Some(alias) => {
+            let columns: Vec<Ident> = alias.columns.into_iter().map(|column| column.name).collect();
+            let name = alias.name;
+            if columns.is_empty() { (name.clone(), vec![name]) } else { (name, columns) }
+        }
+        None => return Err("name the columns of UNNEST: UNNEST(…) AS t(name)".to_owned()),
+    };
+    let outer = name_of(before);
+    let inner = std::mem::replace(before, TableWithJoins { relation: empty(), joins: Vec::new() });
+    let items = |array: Expr| call("unnest", vec![call("unnest_items", vec![array])]);
+    let subquery = match array_exprs.as_slice() {
+        arrays if arrays.len() == columns.len() => {
+            let new = arrays.iter().cloned().zip(&columns);
+            query(inner, new.map(|(array, name)| (items(array), name.clone())).collect())?
+        }
+        [array] => {
+            let row = Ident::new(format!("{}_row", table.value.to_lowercase()));
+            let rows = query(inner, vec![(items(array.clone()), row.clone())])?;
+            let rows = derived(rows, outer.clone());
+            let field = |at: usize| {
+                let at = Expr::value(Value::SingleQuotedString(at.to_string()));
+                call("row_field", vec![Expr::Identifier(row.clone()), at])
+            };
+            let fields = columns.iter().enumerate().map(|(at, name)| (field(at), name.clone()));
+            query(TableWithJoins { relation: rows, joins: Vec::new() }, fields.collect())?
+        }
+        _ => return Err("UNNEST of several arrays needs one name for each".to_owned()),
+    };
+    before.relation = derived(subquery, outer);
+    given.push(Unnested {
+        table: table.value.to_lowercase(),
+        columns: columns.iter().map(|name| name.value.to_lowercase()).collect(),
+    });
+    Ok(())
+}
+
+/// What the tables so far are called, if they are one.
+fn name_of(tables: &TableWithJoins) -> Option<Ident> {
+    match &tables.relation {
+        _ if !tables.joins.is_empty() => None,
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. } => Some(alias.name.clone()),
+        TableFactor::Table { name, .. } => name.0.last().and_then(|part| part.as_ident()).cloned(),
+        _ => None,
+    }
+}
+
+fn derived(subquery: Query, name: Option<Ident>) -> TableFactor {
+    let alias = name.map(|name| TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+    TableFactor::Derived { lateral: false, subquery: Box::new(subquery), alias, sample: None }
+}
+
+/// `SELECT *, columns FROM tables`.
+fn query(tables: TableWithJoins, columns: Vec<(Expr, Ident)>) -> Result<Query, String> {
+    let mut parsed =
+        Parser::parse_sql(&GenericDialect, "SELECT *").map_err(|error| error.to_string())?;
+    let Some(Statement::Query(mut query)) = parsed.pop() else {
+        return Err("a query was expected".to_owned());
+    };
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.from = vec![tables];
+        select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+        let items =
+            columns.into_iter().map(|(expr, alias)| SelectItem::ExprWithAlias { expr, alias });
+        select.projection.extend(items);
+    }
+    Ok(*query)
+}
+
+fn empty() -> TableFactor {
+    TableFactor::Table {
+        name: ObjectName(Vec::new()),
+        alias: None,
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
+}

@@ -1,0 +1,203 @@
+//! SQL functions that published CloudTrail queries call and DataFusion lacks.
+//!
+//! Names and meaning are those of Trino, which CloudTrail Lake and Athena speak.
+//! One file for each kind of value. Where Trino would stop a query at a row that
+//! somebody else wrote (text that is no JSON), the answer is NULL; where the
+//! asker wrote it (a format, a path, a unit), it is an error.
+
+mod address;
+mod array;
+mod json;
+mod map;
+mod record;
+mod regexp;
+mod time;
+
+pub(crate) use array::resource_lines;
+pub(crate) use record::record_columns;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use arrow::array::{ArrayRef, StringArray, StringBuilder};
+use arrow::datatypes::DataType;
+use datafusion::common::cast::as_string_array;
+use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::prelude::SessionContext;
+
+/// Adds all functions; where DataFusion has one of the same name, ours is taken.
+pub(crate) fn register(context: &SessionContext) {
+    let all = [
+        json::functions(),
+        map::functions(),
+        array::functions(),
+        time::functions(),
+        regexp::functions(),
+        address::functions(),
+        record::functions(),
+    ];
+    for function in all.into_iter().flatten() {
+        context.register_udf(ScalarUDF::from(function));
+    }
+}
+
+/// A function of whole columns.
+pub(crate) struct Function {
+    name: &'static str,
+    aliases: Vec<String>,
+    /// What the arguments are turned into before they are handed over.
+    takes: fn(&[DataType]) -> Result<Vec<DataType>>,
+    /// The type of its answer to such arguments.
+    gives: fn(&[DataType]) -> Result<DataType>,
+    run: fn(&[ArrayRef]) -> Result<ArrayRef>,
+    /// A simpler way to say a call, if there is one.
+    simplify: fn(Vec<Expr>, &SimplifyContext) -> Result<ExprSimplifyResult>,
+    signature: Signature,
+}
+
+impl Function {
+    fn new(
+        name: &'static str,
+        takes: fn(&[DataType]) -> Result<Vec<DataType>>,
+        gives: fn(&[DataType]) -> Result<DataType>,
+        run: fn(&[ArrayRef]) -> Result<ArrayRef>,
+    ) -> Self {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        let simplify = |arguments, _: &SimplifyContext| Ok(ExprSimplifyResult::Original(arguments));
+        Self { name, aliases: Vec::new(), takes, gives, run, simplify, signature }
+    }
+
+    fn alias(mut self, alias: &str) -> Self {
+        self.aliases.push(alias.to_owned());
+        self
+    }
+
+    fn simplified(
+        mut self,
+        simplify: fn(Vec<Expr>, &SimplifyContext) -> Result<ExprSimplifyResult>,
+    ) -> Self {
+        self.simplify = simplify;
+        self
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Function").field(&self.name).finish()
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Function {}
+
+impl Hash for Function {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Function {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        match (self.takes)(given) {
+            Ok(taken) if taken.len() == given.len() => Ok(taken),
+            Ok(taken) => plan_err!("{} takes {} arguments", self.name, taken.len()),
+            Err(error) => plan_err!("{}: {}", self.name, error.strip_backtrace()),
+        }
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        (self.gives)(arguments)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let columns = args.args.iter().map(|value| value.to_array(args.number_rows));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        Ok(ColumnarValue::Array((self.run)(&columns)?))
+    }
+
+    fn simplify(&self, arguments: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        (self.simplify)(arguments, info)
+    }
+}
+
+/// Arguments that are text, as many as `N`.
+fn texts<const N: usize>(_: &[DataType]) -> Result<Vec<DataType>> {
+    Ok(vec![DataType::Utf8; N])
+}
+
+fn text(_: &[DataType]) -> Result<DataType> {
+    Ok(DataType::Utf8)
+}
+
+fn bigint(_: &[DataType]) -> Result<DataType> {
+    Ok(DataType::Int64)
+}
+
+fn boolean(_: &[DataType]) -> Result<DataType> {
+    Ok(DataType::Boolean)
+}
+
+/// Argument `at` as text.
+fn strings(columns: &[ArrayRef], at: usize) -> Result<&StringArray> {
+    match columns.get(at) {
+        Some(column) => as_string_array(column),
+        None => plan_err!("argument {} is missing", at + 1),
+    }
+}
+
+/// A column of text from one text a row, by what `make` says of each.
+fn map_text<'a>(
+    texts: &'a StringArray,
+    mut make: impl FnMut(&'a str) -> Option<std::borrow::Cow<'a, str>>,
+) -> ArrayRef {
+    let mut made = StringBuilder::new();
+    for text in texts {
+        made.append_option(text.and_then(&mut make));
+    }
+    std::sync::Arc::new(made.finish())
+}
+
+/// The last constant of a column of constants, made from its text once.
+struct Memo<T> {
+    text: Option<String>,
+    value: Option<T>,
+    make: fn(&str) -> Result<T>,
+}
+
+impl<T> Memo<T> {
+    const fn new(make: fn(&str) -> Result<T>) -> Self {
+        Self { text: None, value: None, make }
+    }
+
+    fn get(&mut self, text: &str) -> Result<&T> {
+        if self.text.as_deref() != Some(text) {
+            self.value = Some((self.make)(text)?);
+            self.text = Some(text.to_owned());
+        }
+        match &self.value {
+            Some(value) => Ok(value),
+            None => plan_err!("no value of {text:?}"),
+        }
+    }
+}

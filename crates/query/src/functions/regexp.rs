@@ -1,0 +1,115 @@
+//! Regular expressions as Trino has them: `regexp_replace` replaces all matches,
+//! and `$1` in a replacement is a group.
+
+use std::sync::Arc;
+
+use arrow::array::{Array as _, ArrayRef, Int64Array, ListBuilder, StringBuilder};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Int64Type};
+use datafusion::common::cast::as_primitive_array;
+use datafusion::common::{Result, plan_datafusion_err, plan_err};
+use regex::Regex;
+
+use super::{Function, Memo, strings, text};
+
+pub(super) fn functions() -> Vec<Function> {
+    vec![
+        Function::new("regexp_extract", with_group, text, extract),
+        Function::new(
+            "regexp_extract_all",
+            with_group,
+            |_| Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))),
+            extract_all,
+        ),
+        Function::new("regexp_replace", replace_takes, text, replace),
+    ]
+}
+
+fn pattern(text: &str) -> Result<Regex> {
+    Regex::new(text)
+        .map_err(|error| plan_datafusion_err!("{text:?} is no regular expression: {error}"))
+}
+
+fn with_group(given: &[DataType]) -> Result<Vec<DataType>> {
+    match given.len() {
+        2 => Ok(vec![DataType::Utf8; 2]),
+        3 => Ok(vec![DataType::Utf8, DataType::Utf8, DataType::Int64]),
+        _ => plan_err!("takes a text, a pattern and perhaps a group"),
+    }
+}
+
+fn replace_takes(given: &[DataType]) -> Result<Vec<DataType>> {
+    match given.len() {
+        count @ 2..=4 => Ok(vec![DataType::Utf8; count]),
+        _ => plan_err!("takes a text, a pattern and perhaps a replacement"),
+    }
+}
+
+/// The group of each row; 0, the whole match, unless it is given.
+fn groups(columns: &[ArrayRef], rows: usize) -> Result<Int64Array> {
+    match columns.get(2) {
+        Some(column) => {
+            Ok(as_primitive_array::<Int64Type>(&cast(column, &DataType::Int64)?)?.clone())
+        }
+        None => Ok(std::iter::repeat_n(Some(0), rows).collect()),
+    }
+}
+
+fn extract(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let (texts, patterns) = (strings(columns, 0)?, strings(columns, 1)?);
+    let groups = groups(columns, texts.len())?;
+    let mut memo = Memo::new(pattern);
+    let mut found = StringBuilder::new();
+    for ((text, pattern), group) in texts.iter().zip(patterns).zip(&groups) {
+        let part = match (text, pattern, group.and_then(|group| usize::try_from(group).ok())) {
+            (Some(text), Some(pattern), Some(group)) => {
+                let captures = memo.get(pattern)?.captures(text);
+                captures.and_then(|captures| captures.get(group)).map(|part| part.as_str())
+            }
+            _ => None,
+        };
+        found.append_option(part);
+    }
+    Ok(Arc::new(found.finish()))
+}
+
+fn extract_all(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let (texts, patterns) = (strings(columns, 0)?, strings(columns, 1)?);
+    let groups = groups(columns, texts.len())?;
+    let mut memo = Memo::new(pattern);
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for ((text, pattern), group) in texts.iter().zip(patterns).zip(&groups) {
+        let group = group.and_then(|group| usize::try_from(group).ok());
+        let (Some(text), Some(pattern), Some(group)) = (text, pattern, group) else {
+            lists.append_null();
+            continue;
+        };
+        for captures in memo.get(pattern)?.captures_iter(text) {
+            lists.values().append_option(captures.get(group).map(|part| part.as_str()));
+        }
+        lists.append(true);
+    }
+    Ok(Arc::new(lists.finish()))
+}
+
+fn replace(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let (texts, patterns) = (strings(columns, 0)?, strings(columns, 1)?);
+    let mut memo = Memo::new(pattern);
+    let mut made = StringBuilder::new();
+    for (row, (text, pattern)) in texts.iter().zip(patterns).enumerate() {
+        let replacement = match columns.get(2) {
+            Some(_) => {
+                let replacements = strings(columns, 2)?;
+                replacements.is_valid(row).then(|| replacements.value(row))
+            }
+            None => Some(""),
+        };
+        made.append_option(match (text, pattern, replacement) {
+            (Some(text), Some(pattern), Some(replacement)) => {
+                Some(memo.get(pattern)?.replace_all(text, replacement))
+            }
+            _ => None,
+        });
+    }
+    Ok(Arc::new(made.finish()))
+}

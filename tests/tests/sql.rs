@@ -1,0 +1,270 @@
+//! SQL as it is published runs as it is, answers as another engine does, and only
+//! reads; what it may use is bounded.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tests::oracle::{Demo, shared_data};
+use tests::programs::{orgtrail, workspace};
+use tests::python::{Python, run};
+
+const BEGIN: &str = "<!-- queries: kept by a test -->\n";
+const END: &str = "<!-- end of queries -->";
+
+fn ask(store: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(orgtrail().expect("the program"));
+    command.arg("query").arg("--store").arg(store).args(arguments);
+    command.output().expect("ran")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// `UPDATE_DOCS=1` writes the table instead of comparing it.
+#[test]
+fn published_queries_run_and_agree_with_duckdb() {
+    let Some(data) = shared_data("published queries") else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let packs = data.join("sql");
+    let mut make = Python::oracle().expect("python").script("published.py");
+    run(make.arg("data").arg(&packs).arg(data.join("events")).arg(dir.path())).expect("events");
+    let demo = Demo::run(&["--from", &dir.path().to_string_lossy()]).expect("the demo ends well");
+    let mut check = Python::oracle().expect("python").script("published.py");
+    check.arg("check").arg(&packs).arg(orgtrail().expect("the program")).arg(&demo.store);
+    let table = run(&mut check).expect("every query runs and agrees");
+
+    let path = workspace().join("docs/sql.md");
+    let text = fs::read_to_string(&path).expect("docs/sql.md");
+    let (before, rest) = text.split_once(BEGIN).expect("the table begins");
+    let (known, after) = rest.split_once(END).expect("the table ends");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).expect("written");
+        return;
+    }
+    assert_eq!(known, table, "docs/sql.md is not what is true (UPDATE_DOCS=1 writes it)");
+}
+
+#[test]
+fn saved_questions_run_and_mostly_find_something() {
+    let Some(data) = shared_data("saved questions") else { return };
+    let from = data.join("events");
+    let demo = Demo::run(&["--from", &from.to_string_lossy()]).expect("the demo ends well");
+    let list = run(Command::new(orgtrail().expect("the program")).args(["query", "--list"]));
+    let list = list.expect("listed");
+    let names: Vec<&str> = list
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(names.len() >= 30, "{} saved questions", names.len());
+    let needed = [
+        ("key-activity", "key=AKIATFQCPQRMRXZNHBYE"),
+        ("address-activity", "address=AWS Internal"),
+        ("principal-activity", "principal=bert-jan"),
+        ("resource-activity", "resource=invictus"),
+    ];
+    let mut found = 0;
+    for name in &names {
+        let mut arguments = vec![*name, "-o", "ndjson"];
+        let parameters: Vec<&str> =
+            needed.iter().filter(|(of, _)| of == name).map(|(_, value)| *value).collect();
+        let head =
+            list.split_once(&format!("{name} ")).or_else(|| list.split_once(&format!("{name}\n")));
+        let since = head.is_some_and(|(_, rest)| {
+            rest.lines()
+                .skip(1)
+                .take_while(|line| line.starts_with(' '))
+                .any(|line| line.contains("since="))
+        });
+        for parameter in parameters.into_iter().chain(since.then_some("since=2000-01-01")) {
+            arguments.extend(["--param", parameter]);
+        }
+        let answer = ask(&demo.store, &arguments);
+        assert!(answer.status.success(), "{name}: {}", said(&answer));
+        found += usize::from(!answer.stdout.is_empty());
+    }
+    assert!(
+        found >= 30,
+        "only {found} of {} saved questions find anything in real events",
+        names.len()
+    );
+}
+
+#[test]
+fn a_parameter_is_a_value_and_never_sql() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::create_dir(dir.path().join("store")).expect("a directory");
+    let hostile = "key=' OR 1=1; DROP TABLE events --";
+    let answer = ask(&dir.path().join("store"), &["key-activity", "--param", hostile]);
+    assert!(answer.status.success(), "{}", said(&answer));
+    assert!(answer.stdout.is_empty());
+    let answer = ask(&dir.path().join("store"), &["key-activity"]);
+    assert_eq!(answer.status.code(), Some(2));
+    assert!(said(&answer).contains("--param key="), "{}", said(&answer));
+}
+
+#[test]
+fn a_query_only_reads() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, out) = (dir.path().join("store"), dir.path().join("out"));
+    fs::create_dir(&store).expect("a directory");
+    let copy = format!("COPY (SELECT 1) TO '{}'", out.display());
+    for sql in [
+        copy.as_str(),
+        "CREATE TABLE t AS SELECT 1",
+        "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '/etc'",
+        "CREATE VIEW v AS SELECT 1",
+        "INSERT INTO events SELECT * FROM events",
+        "DELETE FROM events",
+        "UPDATE events SET eventname = ''",
+        "DROP TABLE events",
+        "SET datafusion.execution.batch_size = 1",
+        "EXPLAIN ANALYZE INSERT INTO events SELECT * FROM events",
+        "SELECT 1; DROP TABLE events",
+        "WITH t AS (SELECT 1) INSERT INTO events SELECT * FROM t",
+        "SELECT * INTO t FROM events",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM \"/etc/passwd\"",
+        "PREPARE p AS SELECT 1",
+    ] {
+        let answer = ask(&store, &[sql]);
+        assert_eq!(answer.status.code(), Some(2), "{sql}: {}", said(&answer));
+        assert!(answer.stdout.is_empty(), "{sql}");
+    }
+    assert!(!out.try_exists().expect("asked"));
+}
+
+/// Expected values are those that Trino's documentation gives, or that follow from it.
+#[test]
+fn functions_mean_what_they_mean_in_trino() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let cases = [
+        (r#"json_extract('{"a":{"b":[1,"x"]}}', '$.a.b[1]')"#, r#""x""#),
+        (r#"json_extract_scalar('{"a":{"b":[1,"x"]}}', '$.a.b[1]')"#, "x"),
+        (r#"json_extract_scalar('{"odd key":true}', '$["odd key"]')"#, "true"),
+        (r#"coalesce(json_extract_scalar('{"a":{}}', '$.a'), 'none')"#, "none"),
+        (r#"coalesce(json_extract_scalar('no json', '$.a'), 'none')"#, "none"),
+        (r#"json_array_get('[1, 2, 3]', -1)"#, "3"),
+        (r#"CAST(json_array_length('[1, [2, 3]]') AS VARCHAR)"#, "2"),
+        (r#"CAST(json_extract('{"a":"x"}', '$.a') AS VARCHAR)"#, "x"),
+        (r#"array_join(CAST(json_extract('{"a":["x",2]}', '$.a') AS ARRAY(VARCHAR)), '+')"#, "x+2"),
+        (
+            r#"element_at(CAST(json_parse('{"k":{"v":1}}') AS MAP(VARCHAR, JSON)), 'k')"#,
+            r#"{"v":1}"#,
+        ),
+        (r#"element_at(ARRAY['a', 'b'], -1)"#, "b"),
+        (
+            r#"to_iso8601(from_iso8601_timestamp('2026-11-20T01:02:03+01:00'))"#,
+            "2026-11-20T00:02:03Z",
+        ),
+        (r#"to_iso8601(date_parse('20/11/2026 05:06', '%d/%m/%Y %H:%i'))"#, "2026-11-20T05:06:00Z"),
+        (
+            r#"date_format(date_add('month', -1, timestamp '2026-03-31 00:00:00'), '%Y/%m/%d')"#,
+            "2026/02/28",
+        ),
+        (r#"CAST(date_diff('day', date '2026-11-01', date '2026-11-20') AS VARCHAR)"#, "19"),
+        (r#"CAST(day_of_week(date '2026-11-22') AS VARCHAR)"#, "7"),
+        (r#"regexp_extract('arn:aws:iam::123:user/bob', '::(\d+):', 1)"#, "123"),
+        (r#"regexp_replace('a1b22', '(\d)', '<$1>')"#, "a<1>b<2><2>"),
+        (r#"CAST(regexp_like('10.1.2.3', '^\d') AS VARCHAR)"#, "true"),
+        (r#"if(1 > 2, 'yes', 'no')"#, "no"),
+        (r#"replace('a-b', '-')"#, "ab"),
+        (r#"CAST(contains(ARRAY['a'], 'a') AS VARCHAR)"#, "true"),
+        (r#"array_join(transform(filter(ARRAY[1, 2, 3], x -> x > 1), x -> x * 10), ',')"#, "20,30"),
+        (r#"array_join(slice(ARRAY[1, 2, 3, 4], 2, 2), ',')"#, "2,3"),
+        (r#"array_join(split('a.b.c', '.'), '-')"#, "a-b-c"),
+        (r#"CAST(CAST('9.0.0.1' AS IPADDRESS) < IPADDRESS '10.0.0.0' AS VARCHAR)"#, "true"),
+        (r#"CAST(contains('10.0.0.0/8', CAST('10.9.9.9' AS IPADDRESS)) AS VARCHAR)"#, "true"),
+        (r#"coalesce(CAST(CAST('AWS Internal' AS IPADDRESS) IS NULL AS VARCHAR), '')"#, "true"),
+        (r#"coalesce(CAST(CAST(concat('x', '') AS INTEGER) AS VARCHAR), 'none')"#, "none"),
+    ];
+    let columns: Vec<String> =
+        cases.iter().enumerate().map(|(at, (sql, _))| format!("{sql} AS c{at}")).collect();
+    let answer = ask(dir.path(), &["-o", "ndjson", &format!("SELECT {}", columns.join(", "))]);
+    assert!(answer.status.success(), "{}", said(&answer));
+    let row: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("a row");
+    for (at, (sql, expected)) in cases.iter().enumerate() {
+        let found = row.get(format!("c{at}")).and_then(serde_json::Value::as_str);
+        assert_eq!(found, Some(*expected), "{sql}");
+    }
+    let aggregates = "SELECT max_by(n, m) AS a, min_by(n, m) AS b, count_if(m > 10) AS c, \
+        array_join(array_sort(set_agg(m % 2)), ',') AS d \
+        FROM (VALUES ('x', 10), ('y', 30), ('z', 20)) AS t(n, m)";
+    let answer = ask(dir.path(), &["-o", "ndjson", aggregates]);
+    assert!(answer.status.success(), "{}", said(&answer));
+    let row: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("a row");
+    assert_eq!(row, serde_json::json!({"a": "y", "b": "x", "c": 2, "d": "0"}));
+    let unnested = "SELECT t.k, t.v FROM (SELECT json_map('{\"a\":1,\"b\":2}') AS m) AS x \
+        CROSS JOIN UNNEST(m) AS t(k, v) ORDER BY t.k";
+    let answer = ask(dir.path(), &["-o", "csv", unnested]);
+    assert_eq!(
+        String::from_utf8_lossy(&answer.stdout),
+        "k,v\r\na,1\r\nb,2\r\n",
+        "{}",
+        said(&answer)
+    );
+}
+
+#[test]
+fn what_a_query_lacks_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let answer = ask(dir.path(), &["SELECT zip_with(a, b), map_filter(c, d) FROM events"]);
+    assert_eq!(answer.status.code(), Some(2));
+    let said = said(&answer);
+    assert!(said.contains("map_filter") && said.contains("zip_with"), "{said}");
+}
+
+#[test]
+fn a_query_ends_at_its_time_and_at_once_when_it_is_told_to() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let endless = "SELECT count(*) FROM generate_series(1, 100000000000) AS t(n) WHERE n % 7 = 1";
+    let answer = ask(dir.path(), &["--timeout", "1s", endless]);
+    assert_eq!(answer.status.code(), Some(6), "{}", said(&answer));
+    assert!(said(&answer).contains("--timeout"), "{}", said(&answer));
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut command = Command::new(orgtrail().expect("the program"));
+        command.arg("query").arg("--store").arg(dir.path()).arg(endless);
+        let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("ran");
+        std::thread::sleep(Duration::from_secs(2));
+        let told = Instant::now();
+        run(Command::new("kill").arg(signal).arg(child.id().to_string())).expect("told");
+        assert_eq!(child.wait().expect("ended").code(), Some(code));
+        assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
+    }
+}
+
+#[test]
+fn memory_and_disk_of_a_query_are_bounded() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sort = "SELECT max(m) FROM (SELECT n, lag(n) OVER (ORDER BY n % 1000, n) AS m \
+        FROM generate_series(1, 5000000) AS t(n))";
+    let answer = ask(dir.path(), &["--memory-mib", "32", "--spill-mib", "1", sort]);
+    assert_eq!(answer.status.code(), Some(1), "{}", said(&answer));
+    assert!(said(&answer).contains("disk space"), "{}", said(&answer));
+    let answer = ask(dir.path(), &["--limit", "2", "SELECT * FROM generate_series(1, 5)"]);
+    assert!(answer.status.success());
+    assert_eq!(String::from_utf8_lossy(&answer.stdout).lines().count(), 2);
+    assert!(said(&answer).contains("--limit 0"), "{}", said(&answer));
+}
+
+#[test]
+fn the_files_in_deploy_are_what_the_program_prints() {
+    for (engine, file) in [
+        ("duckdb", "duckdb/orgtrail.sql"),
+        ("athena", "athena/orgtrail.sql"),
+        ("glue", "athena/glue-table.json"),
+    ] {
+        let mut command = Command::new(orgtrail().expect("the program"));
+        let printed = run(command.args(["schema", "--ddl", engine])).expect("printed");
+        let path = workspace().join("deploy").join(file);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(&path, &printed).expect("written");
+        }
+        assert_eq!(fs::read_to_string(&path).expect(file), printed, "{file}");
+    }
+}
