@@ -299,6 +299,7 @@ impl Agent {
             reports: reports.clone(),
             blocking: self.blocking,
             entropy: self.entropy.clone(),
+            guards: self.spool.guards,
             opened_by: self.label.clone(),
             placed,
             collected: collected.clone(),
@@ -326,7 +327,11 @@ impl Agent {
                     }
                 }
             }
-            collecting.collect(held, reports, collect_stop.clone()).await?;
+            match collecting.collect(held, reports, collect_stop.clone()).await {
+                // Forwarding comes to the same hole, and begins a new spool then.
+                Err(error) if is_hole(&error) => return Ok(None),
+                other => other?,
+            }
             if once && !collect_stop.is_cancelled() {
                 collected.cancel();
             }
@@ -429,6 +434,18 @@ fn is_poison(error: &AgentError) -> bool {
             error.downcast_ref::<spool::ReadError>(),
             Some(spool::ReadError::Damaged { .. } | spool::ReadError::Io { .. })
         ) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Whether an error is that some records in the spool cannot be read.
+fn is_hole(error: &AgentError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref::<spool::ReadError>(), Some(spool::ReadError::Hole { .. })) {
             return true;
         }
         cause = error.source();

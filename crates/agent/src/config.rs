@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use seam::Guards;
 use serde::Deserialize;
 
 use crate::listen::Address;
@@ -93,11 +94,15 @@ pub struct SpoolConfig {
     pub disk_bytes_max: u64,
     /// The size of its segment files.
     pub segment_bytes: u64,
+    /// Which guards hold, in the spool and in forwarding it; in what is shipped, all.
+    #[serde(skip)]
+    pub guards: Guards,
 }
 
 impl Default for SpoolConfig {
     fn default() -> Self {
-        Self { disk_bytes_max: 1024 * 1024 * 1024, segment_bytes: 16 * 1024 * 1024 }
+        let guards = Guards::default();
+        Self { disk_bytes_max: 1024 * 1024 * 1024, segment_bytes: 16 * 1024 * 1024, guards }
     }
 }
 
@@ -178,7 +183,7 @@ impl Config {
                 return Err(InvalidConfig::Listen { setting, why });
             }
         }
-        let SpoolConfig { disk_bytes_max: max, segment_bytes: segment } = self.spool;
+        let SpoolConfig { disk_bytes_max: max, segment_bytes: segment, .. } = self.spool;
         if segment < 64 * 1024 || max / 4 < segment {
             return Err(InvalidConfig::Spool { max, segment });
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use integrity::{Hash, SpoolId};
-use seam::{Blocking, Entropy};
+use seam::{Blocking, Entropy, Guard, Guards};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -101,6 +101,7 @@ pub(crate) struct Forward {
     pub(crate) reports: Reports,
     pub(crate) blocking: Blocking,
     pub(crate) entropy: Entropy,
+    pub(crate) guards: Guards,
     /// For people: shown to an instance that gets fenced by this one.
     pub(crate) opened_by: String,
     /// Told once it is known where sources stand.
@@ -247,15 +248,26 @@ impl Session<'_> {
         let active = SpoolId::try_from(welcome.active_spool_id.as_ref()).ok();
         let held = Arc::clone(&hold);
         let theirs = Theirs { active, position };
+        let guards = self.forward.guards;
         let decided = self
             .forward
             .blocking
-            .run(move || decide(ours, theirs, |watermark| held.chain_at(watermark)))
+            .run(move || {
+                decide(ours, theirs, |watermark| match position {
+                    Some(stands) if !guards.hold(Guard::ChainOnResume) => Ok(Some(stands.chain)),
+                    _ => held.chain_at(watermark),
+                })
+            })
             .await;
         let decision = match decided {
             // What is lost there is committed; what follows cannot be chained to it.
             Err(spool::ReadError::Hole { .. }) => Decision::Fork,
             decided => decided?,
+        };
+        let decision = match decision {
+            Decision::Fenced if !guards.hold(Guard::FencedStops) => Decision::Fork,
+            Decision::Stale { .. } if !guards.hold(Guard::StaleIsNoFork) => Decision::Fork,
+            decision => decision,
         };
         match decision {
             Decision::Continue { watermark } => {
@@ -478,6 +490,9 @@ impl Session<'_> {
                     let mut batch = encoded.message;
                     batch.progress = Some(self.progress());
                     self.send(from_agent::Message::Batch(batch)).await?;
+                    if !self.forward.guards.hold(Guard::ReleaseOnlyAcked) {
+                        self.release(self.sent.0, self.sent.1, None).await?;
+                    }
                 }
                 None if !backlog => return self.give_back().await,
                 held => {

@@ -97,6 +97,7 @@ fn options(state_dir: &Path, config: SpoolConfig) -> spool::Options {
         dir: spool_dir(state_dir),
         segment_bytes: config.segment_bytes,
         disk_bytes_max: config.disk_bytes_max,
+        guards: config.guards,
     }
 }
 

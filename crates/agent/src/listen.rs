@@ -341,7 +341,11 @@ mod tests {
     async fn a_push_is_answered_200_when_it_is_on_disk_and_503_while_there_is_no_room() {
         let dir = tempfile::tempdir().expect("a directory");
         let disk: Arc<dyn seam::Disk> = Arc::new(seam::LocalDisk);
-        let config = SpoolConfig { disk_bytes_max: 64 << 10, segment_bytes: 16 << 10 };
+        let config = SpoolConfig {
+            disk_bytes_max: 64 << 10,
+            segment_bytes: 16 << 10,
+            ..SpoolConfig::default()
+        };
         let owner = Owner { account: "111122223333".to_owned(), agent: "main".to_owned() };
         let id = integrity::SpoolId([1; 16]);
         let hold = Hold::create(&disk, dir.path(), config, &owner, id).expect("create");

@@ -63,6 +63,7 @@ pub(crate) fn build(
         dir,
         segment_bytes: config.segment_bytes,
         disk_bytes_max: config.disk_bytes_max,
+        guards: config.guards,
     };
     let mut next = Spool::create(Arc::clone(disk), options, id.0, leaf(owner.hasher(id)))?;
     old.each_pushed(heir.copy_behind, |frames| {
@@ -101,6 +102,7 @@ pub(crate) fn succeed(
         dir: dir.clone(),
         segment_bytes: config.segment_bytes,
         disk_bytes_max: config.disk_bytes_max,
+        guards: config.guards,
     };
     let opened = Spool::open(Arc::clone(disk), options, |id| leaf(owner.hasher(SpoolId(id))))?;
     let is_it = opened.as_ref().is_some_and(|(next, _)| SpoolId(next.id()) == made.spool);

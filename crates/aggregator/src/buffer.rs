@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use integrity::Hash;
 use journal::{Certificate, Progress, State};
+use seam::{Guard, Guards};
 use serde_json::{Map, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -75,6 +76,7 @@ pub struct Buffer {
     credit: Arc<Pool>,
     flush_bytes: u64,
     flush_age: Duration,
+    guards: Guards,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +109,14 @@ impl Buffer {
             credit: Arc::new(Pool::new(buffer_bytes, sessions_max)),
             flush_bytes,
             flush_age,
+            guards: Guards::default(),
         }
+    }
+
+    /// The same under these guards.
+    #[must_use]
+    pub fn guarded_by(self, guards: Guards) -> Self {
+        Self { guards, ..self }
     }
 
     /// The pool that all credit comes from.
@@ -148,14 +157,24 @@ impl Buffer {
             .ends
             .get(&admitted.stream)
             .copied()
+            .filter(|_| self.guards.hold(Guard::BufferedEnd))
             .unwrap_or((position.watermark, position.chain));
         let batch = &admitted.batch;
-        if batch.to <= end {
+        if batch.to <= end && self.guards.hold(Guard::Watermark) {
             let same = batch.to != end || batch.chain == chain;
             return if same { Admission::Duplicate } else { Admission::OutOfSequence { end } };
         }
-        if batch.from != end + 1 || batch.previous_chain != chain {
+        let follows = batch.from == end + 1 || !self.guards.hold(Guard::Watermark);
+        let chained = batch.previous_chain == chain || !self.guards.hold(Guard::ChainOfBatch);
+        if !follows || !chained {
             return Admission::OutOfSequence { end };
+        }
+        if !self.guards.hold(Guard::AckAfterCommit)
+            && let Some(sender) = inner.streams.get(&admitted.stream)
+        {
+            sender.send_modify(|position| {
+                (position.watermark, position.chain) = (batch.to, batch.chain);
+            });
         }
         inner.ends.insert(admitted.stream, (batch.to, batch.chain));
         inner.inflated_bytes += batch.lines.inflated_bytes();

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use journal::{BatchEntry, BatchLines, Body, Committed, Invalid, SegmentRef, pack};
+use seam::Guard;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer::Admitted;
@@ -84,6 +85,7 @@ impl Committer {
     /// The next batches that continue their streams as these stand now. Those
     /// that cannot any more leave the buffer.
     fn standing(&mut self) -> Vec<Arc<Admitted>> {
+        let guards = self.state.guards();
         let mut ends = BTreeMap::new();
         let (mut standing, mut gone) = (Vec::new(), Vec::new());
         for admitted in self.buffer.next_batches() {
@@ -93,8 +95,12 @@ impl Committer {
             };
             let end = ends.entry(admitted.stream).or_insert((stream.watermark, stream.chain));
             let batch = &admitted.batch;
-            if !stream.ended && batch.from == end.0 + 1 && batch.previous_chain == end.1 {
-                *end = (batch.to, batch.chain);
+            let follows = batch.from == end.0 + 1 || !guards.hold(Guard::Watermark);
+            let chained = batch.previous_chain == end.1 || !guards.hold(Guard::ChainOfBatch);
+            if !stream.ended && follows && chained {
+                if guards.hold(Guard::CumulativeValidation) {
+                    *end = (batch.to, batch.chain);
+                }
                 standing.push(admitted);
             } else {
                 gone.push(admitted);

@@ -12,9 +12,9 @@
 //! Layout, in the order of the walk: [`Body`] (what a record says), `segment`
 //! (batches to frames and back), [`State`] (validate and fold), `commit` (make
 //! record n+1), `read` (records and their events), `salvage` (what is left of a
-//! damaged segment), `snapshot` (so that starting
-//! does not read all records), `leaves` (what an agent may ask of its own
-//! stream), `sweep` (what no record names goes), `layout` (the only place that
+//! damaged segment), `snapshot` (so that starting does not read all records),
+//! `leaves` (what an agent may ask of its own stream), `sweep` (what no record
+//! names goes), `promises` (what must always hold), `layout` (the only place that
 //! forms paths here).
 //!
 //! # Why events are not parsed here
@@ -26,6 +26,7 @@ mod error;
 mod layout;
 mod leaves;
 mod progress;
+pub mod promises;
 mod read;
 mod record;
 mod salvage;

@@ -18,7 +18,7 @@ use integrity::{Hash, SpoolId, sha256};
 use jiff::Timestamp;
 use ledger::{Head, Ledger, Record};
 use object_store::path::Path;
-use seam::{Blocking, Clock, Entropy};
+use seam::{Blocking, Clock, Entropy, Guards};
 use store::Store;
 
 use crate::error::JournalError;
@@ -43,6 +43,7 @@ pub struct Journal {
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
     pub(crate) blocking: Blocking,
+    guards: Guards,
 }
 
 /// One record's events.
@@ -106,7 +107,13 @@ impl Journal {
     #[must_use]
     pub fn new(store: Store, clock: Clock, entropy: Entropy, blocking: Blocking) -> Self {
         let ledger = Ledger::new(store.clone(), layout::log());
-        Self { store, ledger, clock, entropy, blocking }
+        Self { store, ledger, clock, entropy, blocking, guards: Guards::default() }
+    }
+
+    /// The same under these guards.
+    #[must_use]
+    pub fn guarded_by(self, guards: Guards) -> Self {
+        Self { ledger: self.ledger.guarded_by(guards), guards, ..self }
     }
 
     /// The state after the last record there is.
@@ -114,7 +121,7 @@ impl Journal {
     /// # Errors
     /// If a record cannot be read or contradicts the ones before.
     pub async fn fold(&self) -> Result<State, JournalError> {
-        let mut state = self.newest_snapshot(u64::MAX).await?;
+        let mut state = self.newest_snapshot(u64::MAX).await?.guarded_by(self.guards);
         self.advance(&mut state).await?;
         Ok(state)
     }
@@ -124,7 +131,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::fold`].
     pub async fn fold_to(&self, number: u64) -> Result<State, JournalError> {
-        let mut state = self.newest_snapshot(number).await?;
+        let mut state = self.newest_snapshot(number).await?.guarded_by(self.guards);
         while state.head < number {
             let Some(record) = self.next_record(&state).await? else { break };
             self.fold_record(&mut state, &record)?;

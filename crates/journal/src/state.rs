@@ -10,11 +10,14 @@ use event::{AccountId, AgentName};
 use integrity::{Hash, SpoolId, StreamHasher};
 use jiff::Timestamp;
 use ledger::Head;
+use seam::{Guard, Guards};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::layout;
 use crate::progress::Progress;
+#[cfg(debug_assertions)]
+use crate::promises;
 use crate::record::{Body, Certificate, Sweep};
 
 /// The longest a cursor may become, as JSON text.
@@ -57,6 +60,8 @@ pub struct State {
     /// What sweeps have made unusable.
     #[serde(default, skip_serializing_if = "Swept::is_none")]
     pub(crate) swept: Swept,
+    #[serde(skip)]
+    guards: Guards,
 }
 
 /// What sweeps have made unusable.
@@ -193,7 +198,19 @@ impl State {
             agents: BTreeMap::new(),
             totals: Totals::default(),
             swept: Swept::default(),
+            guards: Guards::default(),
         }
+    }
+
+    /// The same, checked under these guards from here on.
+    pub(crate) fn guarded_by(self, guards: Guards) -> Self {
+        Self { guards, ..self }
+    }
+
+    /// The guards under which records are checked.
+    #[must_use]
+    pub fn guards(&self) -> Guards {
+        self.guards
     }
 
     /// Whether this release knows the form that the state was written in.
@@ -251,7 +268,7 @@ impl State {
                 return Err(Invalid::SeenSpool(open.spool));
             }
             let active = self.active(&key).map(|(_, stream)| stream.spool);
-            if active != open.replaces {
+            if active != open.replaces && self.guards.hold(Guard::OpenNamesReplaced) {
                 return Err(Invalid::NotActive);
             }
         }
@@ -312,7 +329,7 @@ impl State {
                 return Err(Invalid::Ended(batch.stream));
             }
             let watermark = watermarks.entry(batch.stream).or_insert(stream.watermark);
-            if batch.from != *watermark + 1 {
+            if batch.from != *watermark + 1 && self.guards.hold(Guard::Watermark) {
                 return Err(Invalid::OutOfSequence {
                     stream: batch.stream,
                     watermark: *watermark,
@@ -322,7 +339,9 @@ impl State {
             if batch.to < batch.from || batch.continuations > batch.lines() {
                 return Err(Invalid::Inconsistent("a batch has at least one line"));
             }
-            *watermark = batch.to;
+            if self.guards.hold(Guard::CumulativeValidation) {
+                *watermark = batch.to;
+            }
         }
         Ok(())
     }
@@ -358,6 +377,8 @@ impl State {
     ) -> Result<(), Invalid> {
         debug_assert_eq!(head.number, self.head + 1, "records are folded in their order");
         self.check(body)?;
+        #[cfg(debug_assertions)]
+        let before = self.clone();
         self.open(head.number, body);
         for (stream, certificate) in &body.certificates {
             if let Some(stream) = self.streams.get_mut(stream) {
@@ -395,6 +416,16 @@ impl State {
         self.head = head.number;
         self.head_sha256 = head.hash;
         self.committed_at = Some(committed_at);
+        #[cfg(debug_assertions)]
+        {
+            debug_assert_eq!(promises::broken(self), None, "record {}", head.number);
+            debug_assert_eq!(
+                promises::broken_between(&before, self),
+                None,
+                "record {}",
+                head.number
+            );
+        }
         Ok(())
     }
 
@@ -406,7 +437,7 @@ impl State {
         if let Some(agent) = self.agents.get_mut(&key) {
             self.totals.forks += 1;
             if let Some(replaced) = self.streams.get_mut(&agent.active) {
-                replaced.ended = true;
+                replaced.ended = self.guards.hold(Guard::OpenFences);
             }
             agent.active = number;
             agent.progress = Progress::default();

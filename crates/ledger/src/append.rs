@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use seam::Guard;
 use serde::Serialize;
 use store::CreateError;
 
@@ -65,16 +66,22 @@ impl Ledger {
     ) -> Result<Appended, AppendError> {
         let path = self.path(head.number + 1);
         let ours = Record::make(path.clone(), version, head, id, at, body)?;
+        let guards = self.guards;
         let mut may_land_later = false;
         let mut attempt = 1;
         loop {
+            if !guards.hold(Guard::CreateOnlyRecords) {
+                drop(self.store.delete(&path).await);
+            }
             let failure = match self.store.create(&path, ours.bytes.clone()).await {
                 Ok(()) => return Ok(Appended::Ours(ours)),
                 Err(failure) => failure,
             };
             may_land_later |= matches!(failure, CreateError::Unknown { .. });
             let source: Box<dyn std::error::Error + Send + Sync> = match self.next(head).await {
-                Ok(Some(found)) if found.bytes == ours.bytes => return Ok(Appended::Ours(found)),
+                Ok(Some(found)) if found.bytes == ours.bytes && guards.hold(Guard::ReadBack) => {
+                    return Ok(Appended::Ours(found));
+                }
                 Ok(Some(found)) => return Ok(Appended::Theirs(found)),
                 Ok(None) => match failure {
                     source @ CreateError::Rejected { .. } if !may_land_later => {
@@ -90,6 +97,9 @@ impl Ledger {
                 }
             };
             if attempt == ATTEMPTS_MAX {
+                if !guards.hold(Guard::OneCommitInFlight) {
+                    return Ok(Appended::Ours(ours));
+                }
                 let path = path.to_string();
                 return Err(AppendError::Unknown { path, attempts: attempt, source });
             }

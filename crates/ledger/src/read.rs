@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream, FuturesOrdered};
 use object_store::path::Path;
+use seam::Guards;
 use store::Store;
 
 use crate::error::LedgerError;
@@ -22,6 +23,7 @@ const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(
 #[derive(Clone)]
 pub struct Ledger {
     pub(crate) store: Store,
+    pub(crate) guards: Guards,
     prefix: Path,
 }
 
@@ -29,7 +31,13 @@ impl Ledger {
     /// The ledger in `prefix`. It exists as soon as it has a record.
     #[must_use]
     pub fn new(store: Store, prefix: Path) -> Self {
-        Self { store, prefix }
+        Self { store, guards: Guards::default(), prefix }
+    }
+
+    /// The same under these guards.
+    #[must_use]
+    pub fn guarded_by(self, guards: Guards) -> Self {
+        Self { guards, ..self }
     }
 
     /// Record `number`, if it is there. Its chain is not checked.

@@ -1,12 +1,10 @@
 //! What appending survives: other writers, and stores that fail in every way.
 
-mod faulty;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faulty::{Dice, Faulty};
+use faults::{Dice, FaultyStore, StoreRates};
 use futures::TryStreamExt;
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -37,6 +35,11 @@ fn ledger(objects: Arc<dyn ObjectStore>) -> Ledger {
     Ledger::new(Store::from_objects(objects, "test://store"), log())
 }
 
+/// A store on which any call may fail in any way.
+fn faulty(seed: u64) -> Arc<FaultyStore> {
+    FaultyStore::new(Dice::new(seed), StoreRates { refused: 12, ..StoreRates::all(12) })
+}
+
 /// The number of the attempt as an id: unique, and the same in every run.
 fn id(writer: u64, attempt: u64) -> [u8; 16] {
     (u128::from(writer) << 64 | u128::from(attempt)).to_le_bytes()
@@ -45,7 +48,7 @@ fn id(writer: u64, attempt: u64) -> [u8; 16] {
 /// Appends its items, as a careful caller does: state moves only on an answer
 /// that is sure, and what is unknown is tried again unchanged.
 async fn write(ledger: Ledger, writer: u64, dice_seed: u64) -> BTreeMap<u64, u64> {
-    let mut dice = Dice::new(dice_seed);
+    let dice = Dice::new(dice_seed);
     let mut head = Head::EMPTY;
     let mut placed = BTreeMap::new();
     let mut attempt = 0;
@@ -114,23 +117,24 @@ async fn check(ledger: &Ledger, placed: &[BTreeMap<u64, u64>]) {
 #[tokio::test(start_paused = true)]
 async fn whatever_the_store_does_each_item_is_appended_once() {
     for seed in 0..300 {
-        let store = Faulty::new(seed);
+        let store = faulty(seed);
         let writers = (0..WRITERS).map(|writer| {
-            write(ledger(Arc::<Faulty>::clone(&store)), writer, seed * WRITERS + writer)
+            write(ledger(Arc::<FaultyStore>::clone(&store)), writer, seed * WRITERS + writer)
         });
         let placed = join_all(writers).await;
         store.settle().await;
         eprintln!("seed {seed}");
-        check(&ledger(Arc::<Faulty>::clone(&store)), &placed).await;
+        check(&ledger(Arc::<FaultyStore>::clone(&store)), &placed).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_seed_is_one_history() {
     let run = async |seed| {
-        let store = Faulty::new(seed);
+        let store = faulty(seed);
         join_all(
-            (0..WRITERS).map(|writer| write(ledger(Arc::<Faulty>::clone(&store)), writer, writer)),
+            (0..WRITERS)
+                .map(|writer| write(ledger(Arc::<FaultyStore>::clone(&store)), writer, writer)),
         )
         .await;
         store.settle().await;

@@ -1,24 +1,29 @@
-//! Not shipped: the real delivery code under a seeded world.
+//! Not shipped: the real code under a seeded world.
 //!
-//! Agents and aggregators run as they are, on one thread and in virtual time.
-//! What the world hands them is ours: links that lose, double and break, a
-//! store that fails in the ways that stores have, processes that are killed at
-//! any await, spools that are lost or rolled back. When the faults stop,
-//! everything must arrive, once.
+//! Agents, aggregators and passes over the table run as they are, on one thread
+//! and in virtual time. What the world hands them is ours: links that lose,
+//! double, reorder and break; a store and disks that fail in the ways that those
+//! do; processes that are killed at any await or paused and woken; machines that
+//! are installed anew, put back, or copied; clocks that jump. After every step
+//! the promises are checked; when the faults stop, everything must arrive, once.
 //!
-//! Layout: [`Dice`] (all chance), [`FaultyStore`], `link`, `source`, and
-//! [`World`], which runs one seed and checks what it left in the journal.
+//! Layout: [`Plan`] (what a run is made of), `link`, `source`, `process`,
+//! `machine` (an agent's), `server` (an aggregator's), `truth` (what must be so),
+//! `trace` (what happened), and [`World`], which runs one seed. [`outage`] is a
+//! day without a store.
 //!
-//! # What is not simulated yet
-//! Disks are real ones in a temporary directory: a kill loses no write here. What
-//! a power cut does to a spool is tested in `spool`, at every operation.
+//! `.ci/sim` is the command; see `docs/reliability.md`.
 
-mod dice;
 mod link;
+mod machine;
+pub mod outage;
+mod plan;
+mod process;
+mod server;
 mod source;
-mod store;
+mod trace;
+mod truth;
 mod world;
 
-pub use dice::Dice;
-pub use store::FaultyStore;
-pub use world::{Outcome, Plan, World};
+pub use plan::{Mode, Plan};
+pub use world::{Failure, Outcome, World};

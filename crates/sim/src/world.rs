@@ -1,95 +1,96 @@
 //! One seed: a few agents, two aggregators, one store, and everything that can
-//! happen to them; then calm, and the account of what is in the journal.
+//! happen to them; after every step, whether a promise is broken.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agent::source::Source;
-use agent::{Agent, AgentError, Connect, ConnectError, Inlet, Link, Owner, SpoolConfig, Vitals};
-use aggregator::{Buffer, Committer, Health, Metrics, Session};
-use event::AccountId;
-use identity::{AgentIdentity, Peer, SpeaksFor};
-use integrity::Hash;
-use jiff::Timestamp;
-use journal::{Journal, State};
+use agent::{Agent, Connect, ConnectError, Inlet, Vitals};
+use faults::{Dice, FaultyStore, StoreRates};
+use jiff::{SignedDuration, Timestamp};
 use object_store::ObjectStore;
-use seam::{Blocking, Clock, LocalDisk};
+use object_store::memory::InMemory;
+use seam::{Blocking, Clock};
 use store::Store;
-use tokio::sync::mpsc;
+use table::SettleReason;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use wire::v1;
 
-use crate::dice::Dice;
-use crate::link::{Rates, carry};
-use crate::source::{Numbered, record};
-use crate::store::FaultyStore;
+use crate::link::LinkRates;
+use crate::machine::{Ended, Machine, owner, spool_config, state_dir};
+use crate::plan::{Faults, Mode, Plan};
+use crate::server::{Ground, Server, Wire};
+use crate::source::{Numbered, SOURCES};
+use crate::trace::Trace;
+use crate::truth::{Broken, Truth};
 
 const AGGREGATORS: usize = 2;
+
+/// Machines of one agent at once.
+const CLONES_MAX: usize = 2;
 
 /// How long, in virtual time, everything may take to arrive once the faults stop.
 const CALM: Duration = Duration::from_secs(3_600);
 
-/// What one run is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Where all chance comes from.
-    pub seed: u64,
-    /// How many agents.
-    pub agents: usize,
-    /// How many records each has to deliver.
-    pub records: u64,
-    /// How many things happen before the calm.
-    pub steps: u64,
-}
-
 /// What a run left, if it kept every promise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Records in the journal, each once.
-    pub delivered: u64,
+    /// Units in the journal.
+    pub journaled: u64,
     /// Commit records.
     pub commits: u64,
     /// Spools that replaced another one.
     pub forks: u64,
     /// Agents that stopped because another instance had taken over.
     pub fenced: u64,
+    /// Passes over the table.
+    pub passes: u64,
+    /// The hash of everything that happened.
+    pub trace: u64,
 }
 
-/// A promise that was not kept, in a sentence.
-type Broken = String;
-
-/// What lives until it is killed. Dropping it kills it.
-#[derive(Clone)]
-struct Aggregator {
-    tasks: Arc<Mutex<JoinSet<()>>>,
-    session: Session,
+/// A broken promise, and what led to it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The promise, in a sentence that names mode and seed.
+    pub what: String,
+    /// The last things that happened.
+    pub trace: Vec<String>,
 }
 
-type Aggregators = Arc<Mutex<[Option<Aggregator>; AGGREGATORS]>>;
-
-/// An agent's machine, and the process on it.
-struct Machine {
-    dir: PathBuf,
-    process: Option<JoinSet<Result<(), AgentError>>>,
-    delivered: bool,
+impl Failure {
+    /// Names the run, where the promise itself does not.
+    fn of(mut self, plan: Plan) -> Self {
+        let Plan { seed, mode, .. } = plan;
+        self.what = format!("{mode:?} seed {seed}: {}", self.what);
+        self
+    }
 }
+
+type Servers = Arc<Mutex<[Option<Server>; AGGREGATORS]>>;
 
 /// One run.
 pub struct World {
-    plan: Plan,
-    dice: Dice,
-    objects: Arc<FaultyStore>,
-    aggregators: Aggregators,
+    pub(crate) plan: Plan,
+    pub(crate) dice: Dice,
+    faults: Faults,
+    pub(crate) trace: Trace,
+    pub(crate) truth: Truth,
+    pub(crate) objects: Arc<FaultyStore>,
+    older: Option<InMemory>,
+    restored: bool,
+    pub(crate) servers: Servers,
     network: Arc<Mutex<JoinSet<()>>>,
-    rates: Arc<Mutex<Rates>>,
-    dir: tempfile::TempDir,
-    machines: Vec<Machine>,
+    rates: Arc<Mutex<LinkRates>>,
+    /// By aggregator: what does not get there, what does not get back.
+    cuts: [[Arc<AtomicBool>; 2]; AGGREGATORS],
+    clock_is_off_secs: Arc<AtomicI64>,
+    began: Instant,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) pause_millis_max: u64,
+    pub(crate) buffer_bytes: u64,
     fenced: u64,
 }
 
@@ -97,175 +98,325 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn account(index: usize) -> AccountId {
-    format!("{:012}", 111_111_111_000 + index as u64).parse().expect("twelve digits")
-}
-
-/// The wall clock of a run goes with its virtual time.
-fn clock() -> Clock {
-    let began = Instant::now();
-    let zero = Timestamp::from_second(1_790_000_000).expect("in range");
-    Clock::new(move || zero + began.elapsed())
+/// Runs what one thread and virtual time need.
+pub(crate) fn run_virtually<T>(
+    run: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .map_err(|error| Failure { what: error.to_string(), trace: Vec::new() })?;
+    let run = std::panic::AssertUnwindSafe(|| runtime.block_on(run));
+    std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        let what = format!("panicked: {}", said.unwrap_or("without a word"));
+        Err(Failure { what, trace: Vec::new() })
+    })
 }
 
 impl World {
     /// Runs a plan to its end.
     ///
     /// # Errors
-    /// A sentence about the promise that was broken; it names the seed.
-    pub fn run(plan: Plan) -> Result<Outcome, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .map_err(|error| error.to_string())?;
-        let outcome = runtime.block_on(async {
-            let mut world = Self::new(plan)?;
-            for _ in 0..plan.steps {
-                world.step().await?;
-            }
-            world.calm().await
-        });
-        outcome.map_err(|broken| format!("seed {}: {broken}", plan.seed))
+    /// The promise that was broken.
+    pub fn run(plan: Plan) -> Result<Outcome, Failure> {
+        run_virtually(async {
+            let dice = Dice::new(plan.seed);
+            let faults = Faults::draw(&dice);
+            let mut world = Self::new(plan, dice, faults);
+            let outcome = world.live().await;
+            outcome.map_err(|broken| world.failure(&broken))
+        })
+        .map_err(|failure| failure.of(plan))
     }
 
-    fn new(plan: Plan) -> Result<Self, Broken> {
-        let dice = Dice::new(plan.seed);
-        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let machine = |index: usize| Machine {
-            dir: dir.path().join(index.to_string()),
-            process: None,
-            delivered: false,
-        };
-        Ok(Self {
+    pub(crate) fn failure(&self, broken: &str) -> Failure {
+        let mut trace = self.trace.tail();
+        trace.push(format!("{:?}", self.faults));
+        Failure { what: broken.to_owned(), trace }
+    }
+
+    pub(crate) fn new(plan: Plan, dice: Dice, faults: Faults) -> Self {
+        let trace = Trace::new();
+        let told = trace.clone();
+        let note = Arc::new(move |what: &str| told.note(what));
+        let objects = FaultyStore::noted(dice.clone(), faults.store, note);
+        let machine = |agent: usize| Machine::new(agent, faults.disk, dice.clone());
+        Self {
             plan,
-            objects: FaultyStore::new(dice.clone()),
-            aggregators: Arc::default(),
+            truth: Truth::new(Arc::clone(&objects)),
+            objects,
+            older: None,
+            restored: false,
+            servers: Arc::default(),
             network: Arc::default(),
-            rates: Arc::new(Mutex::new(Rates::draw(&dice))),
+            rates: Arc::new(Mutex::new(faults.links)),
+            cuts: Default::default(),
+            clock_is_off_secs: Arc::default(),
+            began: Instant::now(),
             machines: (0..plan.agents).map(machine).collect(),
-            dir,
+            pause_millis_max: 400,
+            buffer_bytes: 16 << 20,
             fenced: 0,
+            faults,
+            trace,
             dice,
+        }
+    }
+
+    async fn live(&mut self) -> Result<Outcome, Broken> {
+        for _ in 0..self.plan.steps {
+            self.step().await?;
+        }
+        let all = self.plan.mode == Mode::Liveness;
+        if all {
+            self.calm().await?;
+        }
+        let state = self.truth.account(self.plan.agents, self.plan.records, all).await?;
+        let mut passes = 0;
+        if self.faults.table {
+            if all {
+                self.drain_table().await?;
+            }
+            self.truth.table(self.plan.agents, self.plan.records, all).await?;
+            passes = self.ground().table().await.map_or(0, |table| table.state().totals.passes);
+        }
+        self.trace.check()?;
+        Ok(Outcome {
+            journaled: state.totals.journaled,
+            commits: state.head,
+            forks: state.totals.forks,
+            fenced: self.fenced,
+            passes,
+            trace: self.trace.hash(),
         })
     }
 
-    fn journal(&self) -> Journal {
+    /// The wall clock goes with virtual time, and jumps.
+    fn clock(&self) -> Clock {
+        let zero = Timestamp::from_second(1_790_000_000).expect("in range");
+        let (began, off) = (self.began, Arc::clone(&self.clock_is_off_secs));
+        Clock::new(move || {
+            zero + began.elapsed() + SignedDuration::from_secs(off.load(Ordering::Relaxed))
+        })
+    }
+
+    pub(crate) fn ground(&self) -> Ground {
         let objects = Arc::clone(&self.objects) as Arc<dyn ObjectStore>;
-        let store = Store::from_objects(objects, "memory://sim");
-        Journal::new(store, clock(), self.dice.entropy(), Blocking::Inline)
+        Ground {
+            store: Store::from_objects(objects, "memory://sim"),
+            clock: self.clock(),
+            dice: self.dice.clone(),
+            guards: self.plan.guards,
+            trace: self.trace.clone(),
+            truth: self.truth.clone(),
+        }
     }
 
-    /// Something happens, and time passes.
+    /// Something happens, and time passes; then nothing may be wrong.
     async fn step(&mut self) -> Result<(), Broken> {
-        let index = self.dice.index(self.plan.agents);
+        let index = self.dice.index(self.machines.len());
         let which = self.dice.index(AGGREGATORS);
-        match self.dice.below(12) {
-            0 | 1 => self.kill_aggregator(which),
-            2..=4 => self.start_aggregator(which).await,
-            5 => self.kill_agent(index).await,
-            6 => self.reinstall(index).await,
-            7 => self.roll_back(index).await?,
-            _ => self.start_agent(index, false),
+        let faults = self.faults;
+        match self.dice.below(24) {
+            0 if faults.kills => self.kill_server(which),
+            1 if faults.kills => self.kill_machine(index).await?,
+            2 if faults.pauses => self.pause_server(which),
+            3 if faults.power_cuts => self.cut_power_soon(index),
+            4 if faults.reinstalls => self.reinstall(index).await?,
+            5 if faults.rollbacks => self.roll_back(index).await?,
+            6 if faults.clones => self.clone_machine(index),
+            7 if faults.restores => self.save_or_restore_store().await,
+            8 if faults.jumps => self.jump(),
+            9 if faults.partitions => self.partition(which),
+            10 if faults.outages => self.outage(),
+            11 if faults.full => self.fill_disk(index),
+            12..=15 => self.resume_server(which),
+            16..=18 => self.start_server(which).await,
+            _ => self.start_machine(index, false),
         }
-        tokio::time::sleep(Duration::from_millis(self.dice.below(4_000))).await;
-        self.reap()
+        if self.dice.one_in(2) {
+            // Just after something happened: in the middle of something else.
+            let events = 1 + self.dice.below(30);
+            let happened = self.trace.after(events);
+            drop(tokio::time::timeout(Duration::from_secs(4), happened).await);
+            for _ in 0..self.dice.below(6) {
+                tokio::task::yield_now().await;
+            }
+        } else {
+            tokio::time::sleep(Duration::from_millis(self.dice.below(4_000))).await;
+        }
+        self.check().await
     }
 
-    fn kill_aggregator(&self, which: usize) {
-        if let Some(slot) = locked(&self.aggregators).get_mut(which) {
-            *slot = None;
+    /// After every step.
+    pub(crate) async fn check(&mut self) -> Result<(), Broken> {
+        self.reap().await?;
+        let servers: Vec<Server> = locked(&self.servers).iter().flatten().cloned().collect();
+        if servers.iter().any(|server| server.process.panicked()) {
+            return Err("an aggregator panicked".to_owned());
+        }
+        self.truth.follow()?;
+        self.trace.check()
+    }
+
+    fn kill_server(&self, which: usize) {
+        if let Some(slot) = locked(&self.servers).get_mut(which)
+            && let Some(server) = slot.take()
+        {
+            self.trace.note(&format!("aggregator {which} is killed"));
+            server.process.kill();
         }
     }
 
-    async fn start_aggregator(&self, which: usize) {
-        if locked(&self.aggregators).get(which).is_some_and(Option::is_some) {
+    fn pause_server(&self, which: usize) {
+        if let Some(Some(server)) = locked(&self.servers).get(which) {
+            self.trace.note(&format!("aggregator {which} is paused"));
+            server.process.pause();
+        }
+    }
+
+    fn resume_server(&self, which: usize) {
+        let server = locked(&self.servers).get(which).cloned().flatten();
+        if server.is_some_and(|server| server.process.resume()) {
+            self.trace.note(&format!("aggregator {which} wakes"));
+        }
+    }
+
+    pub(crate) async fn start_server(&self, which: usize) {
+        if locked(&self.servers).get(which).is_some_and(Option::is_some) {
             return;
         }
-        let journal = self.journal();
-        let Ok(state) = journal.fold().await else { return };
-        let buffer = Arc::new(Buffer::new(16 << 20, 4 << 10, Duration::from_millis(500), 8));
-        let (committer, requests) = Committer::new(
-            journal,
-            state,
-            Arc::clone(&buffer),
-            (clock(), self.dice.entropy(), Blocking::Inline),
-            Metrics::default(),
-            Health::default(),
-        );
-        let nobody_is_doubted = Arc::new(|_: &Peer| None);
-        let seams = (clock(), Blocking::Inline);
-        let session =
-            Session::new(requests, buffer, 2, seams, Metrics::default(), nobody_is_doubted);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let ended = committer.run(CancellationToken::new()).await;
-            assert!(ended.is_ok(), "the journal contradicts itself: {ended:?}");
-        });
-        if let Some(slot) = locked(&self.aggregators).get_mut(which) {
-            *slot = Some(Aggregator { tasks: Arc::new(Mutex::new(tasks)), session });
+        let started = Server::start(self.ground(), self.buffer_bytes, self.faults.table).await;
+        if let (Some(slot), Some(server)) = (locked(&self.servers).get_mut(which), started) {
+            self.trace.note(&format!("aggregator {which} is up"));
+            *slot = Some(server);
         }
     }
 
-    async fn kill_agent(&mut self, index: usize) {
-        let process = self.machines.get_mut(index).and_then(|machine| machine.process.take());
-        if let Some(mut process) = process {
-            process.abort_all();
-            while process.join_next().await.is_some() {}
+    async fn kill_machine(&mut self, index: usize) -> Result<(), Broken> {
+        self.trace.note(&format!("machine {index}: its agent is killed"));
+        if let Some(machine) = self.machines.get_mut(index) {
+            machine.kill().await;
+        }
+        self.look(index)
+    }
+
+    fn cut_power_soon(&self, index: usize) {
+        let operations = self.dice.below(60);
+        if let Some(machine) = self.machines.get(index).filter(|machine| machine.is_running()) {
+            self.trace.note(&format!("machine {index}: power goes in {operations} operations"));
+            machine.disk.cut_at(operations);
         }
     }
 
-    /// The machine is installed anew: its spool is gone.
-    async fn reinstall(&mut self, index: usize) {
-        self.kill_agent(index).await;
-        if let Some(machine) = self.machines.get(index) {
-            drop(std::fs::remove_dir_all(&machine.dir));
-        }
-    }
-
-    /// What a machine holds is saved, or an older copy takes its place.
-    async fn roll_back(&mut self, index: usize) -> Result<(), Broken> {
-        self.kill_agent(index).await;
-        let Some(machine) = self.machines.get(index) else { return Ok(()) };
-        let saved = machine.dir.with_extension("saved");
-        let (from, to) = if saved.is_dir() && self.dice.one_in(2) {
-            (&saved, &machine.dir)
-        } else {
-            (&machine.dir, &saved)
-        };
-        if from.is_dir() {
-            drop(std::fs::remove_dir_all(to));
-            copy_dir(from, to).map_err(|error| error.to_string())?;
+    async fn reinstall(&mut self, index: usize) -> Result<(), Broken> {
+        self.trace.note(&format!("machine {index} is installed anew"));
+        if let Some(machine) = self.machines.get_mut(index) {
+            machine.reinstall().await;
         }
         Ok(())
     }
 
-    fn start_agent(&mut self, index: usize, once: bool) {
-        let agent = self.agent(index);
-        let Some(machine) = self.machines.get_mut(index) else { return };
-        if machine.process.is_none() {
-            let mut process = JoinSet::new();
-            process.spawn(async move { agent.run(once, CancellationToken::new()).await });
-            machine.process = Some(process);
+    async fn roll_back(&mut self, index: usize) -> Result<(), Broken> {
+        if let Some(machine) = self.machines.get_mut(index) {
+            let done = machine.save_or_roll_back().await;
+            self.trace.note(&format!("machine {index} is {done}"));
+        }
+        Ok(())
+    }
+
+    fn clone_machine(&mut self, index: usize) {
+        let Some(machine) = self.machines.get(index) else { return };
+        let same = self.machines.iter().filter(|other| other.agent == machine.agent);
+        if same.count() < CLONES_MAX {
+            self.trace.note(&format!("machine {index} has a clone"));
+            let clone = machine.clone_of_it();
+            self.machines.push(clone);
         }
     }
 
-    fn agent(&self, index: usize) -> Agent {
+    /// A copy of the store is kept, or the one that is kept takes its place.
+    async fn save_or_restore_store(&mut self) {
+        match self.older.take() {
+            Some(older) if self.dice.one_in(2) => {
+                // Who restores a store stops what writes to it.
+                (0..AGGREGATORS).for_each(|which| self.kill_server(which));
+                tokio::task::yield_now().await;
+                self.trace.note("the store is put back to an older copy");
+                self.objects.restore(&older);
+                self.truth.begin_again();
+                self.restored = true;
+            }
+            _ => self.older = Some(self.objects.copy()),
+        }
+    }
+
+    fn jump(&self) {
+        let secs = i64::try_from(self.dice.below(200_000)).unwrap_or(0) - 100_000;
+        self.trace.note(&format!("the clock is off by {secs} s"));
+        self.clock_is_off_secs.store(secs, Ordering::Relaxed);
+    }
+
+    fn partition(&self, which: usize) {
+        let (there, back) = (self.dice.one_in(2), self.dice.one_in(2));
+        self.trace.note(&format!("aggregator {which}: cut off {there} {back}"));
+        if let Some([to, from]) = self.cuts.get(which) {
+            to.store(there, Ordering::Relaxed);
+            from.store(back, Ordering::Relaxed);
+        }
+    }
+
+    fn outage(&self) {
+        let down = self.dice.one_in(2);
+        self.trace.note(&format!("the store is down: {down}"));
+        self.objects.set_down(down);
+    }
+
+    fn fill_disk(&self, index: usize) {
+        if let Some(machine) = self.machines.get(index) {
+            let room = self.dice.index(2_000);
+            let full = self.dice.one_in(2).then(|| machine.disk.used() + room);
+            self.trace.note(&format!("machine {index}: its disk ends at {full:?}"));
+            machine.disk.set_capacity(full);
+        }
+    }
+
+    pub(crate) fn start_machine(&mut self, index: usize, once: bool) {
+        let Some(agent) = self.machines.get(index).map(|machine| self.agent(machine)) else {
+            return;
+        };
+        if let Some(machine) = self.machines.get_mut(index)
+            && !machine.is_running()
+            && !machine.retired
+        {
+            machine.start(agent, once);
+        }
+    }
+
+    fn agent(&self, machine: &Machine) -> Agent {
         let (dice, count) = (self.dice.clone(), self.plan.records);
+        let (agent, pause_millis_max) = (machine.agent, self.pause_millis_max);
         Agent {
-            state_dir: self.dir.path().join(index.to_string()),
-            owner: Owner { account: account(index).to_string(), agent: "main".to_owned() },
-            spool: SpoolConfig { disk_bytes_max: 1 << 20, segment_bytes: 64 << 10 },
+            state_dir: state_dir(),
+            owner: owner(agent),
+            spool: spool_config(self.plan.guards),
             sources: Arc::new(move || {
-                let source = Numbered { agent: index, count, at: 0, dice: dice.clone() };
-                Ok(vec![(Box::new(source) as Box<dyn Source>, None)])
+                let source = |name| {
+                    let dice = dice.clone();
+                    let source = Numbered { agent, name, count, at: 0, pause_millis_max, dice };
+                    (Box::new(source) as Box<dyn Source>, None)
+                };
+                Ok(SOURCES.map(source).into())
             }),
-            connect: self.connect(index),
-            disk: Arc::new(LocalDisk),
-            clock: clock(),
+            connect: self.connect(agent),
+            disk: machine.disk.handle(),
+            clock: self.clock(),
             entropy: self.dice.entropy(),
             blocking: Blocking::Inline,
-            label: format!("machine {index}"),
+            label: format!("agent {agent}"),
             read: Arc::default(),
             pushes: Vec::new(),
             inlet: Inlet::default(),
@@ -274,154 +425,140 @@ impl World {
     }
 
     /// Links to whichever aggregator the dice say, if it lives.
-    fn connect(&self, index: usize) -> Connect {
-        let aggregators = Arc::clone(&self.aggregators);
+    fn connect(&self, agent: usize) -> Connect {
+        let servers = Arc::clone(&self.servers);
         let network = Arc::clone(&self.network);
-        let rates = Arc::clone(&self.rates);
+        let (rates, cuts) = (Arc::clone(&self.rates), self.cuts.clone());
         let dice = self.dice.clone();
         Connect::new(move || {
             let which = dice.index(AGGREGATORS);
-            let aggregator = locked(&aggregators).get(which).cloned().flatten();
-            let rates = *locked(&rates);
-            let linked = aggregator
-                .map(|aggregator| aggregator.link(&network, rates, &dice, index))
-                .ok_or_else(|| ConnectError(format!("aggregator {which} is down")));
+            let server = locked(&servers).get(which).cloned().flatten();
+            let linked = server.zip(cuts.get(which)).map(|(server, cuts)| {
+                let rates = *locked(&rates);
+                let wire = Wire { network: &network, rates, cuts: cuts.clone() };
+                server.link(&wire, agent, format!("agent {agent} aggregator {which}"))
+            });
+            let linked = linked.ok_or_else(|| ConnectError(format!("aggregator {which} is down")));
             std::future::ready(linked)
         })
     }
 
-    /// Looks at agents that ended by themselves. One that was fenced comes back
-    /// without its spool, as if its machine had been installed anew.
-    fn reap(&mut self) -> Result<(), Broken> {
-        for (index, machine) in self.machines.iter_mut().enumerate() {
-            let Some(process) = &mut machine.process else { continue };
-            match process.try_join_next() {
-                None => continue,
-                Some(Ok(Ok(()))) => machine.delivered = true,
-                Some(Ok(Err(AgentError::Fenced(_)))) => {
-                    self.fenced += 1;
-                    drop(std::fs::remove_dir_all(&machine.dir));
-                }
-                Some(Ok(Err(error))) => return Err(format!("agent {index} gave up: {error:?}")),
-                Some(Err(error)) => return Err(format!("agent {index}: {error}")),
+    /// What a machine's spool holds, now that nobody writes to it: it has let go
+    /// nothing that is not committed, and a crash damaged nothing that was synced.
+    fn look(&self, index: usize) -> Result<(), Broken> {
+        let Some(machine) = self.machines.get(index) else { return Ok(()) };
+        if self.faults.disk != faults::DiskRates::default() {
+            return Ok(());
+        }
+        let Some(held) = machine.look()? else { return Ok(()) };
+        // Pieces of what was never synced may lie behind a hole in it.
+        if held.damaged > 0 && !self.faults.in_pieces {
+            return Err(format!("machine {index}: a crash damaged its spool in {}", held.damaged));
+        }
+        // Where the store is an older one, more may have been let go before.
+        if self.restored {
+            return Ok(());
+        }
+        self.truth.released(machine.agent, held.spool, held.released)
+    }
+
+    /// Looks at machines whose power has gone, and at agents that ended.
+    async fn reap(&mut self) -> Result<(), Broken> {
+        for index in 0..self.machines.len() {
+            let Some(machine) = self.machines.get_mut(index) else { continue };
+            if machine.disk.is_cut() {
+                self.trace.note(&format!("machine {index} lost its power"));
+                machine.lose_power(self.faults.in_pieces).await;
+                self.look(index)?;
+                continue;
             }
-            machine.process = None;
+            match machine.ended() {
+                None | Some(Ended::Delivered | Ended::DiskFailed) => {}
+                Some(Ended::Broken(what)) => return Err(what),
+                Some(Ended::Fenced) => self.fenced(index).await?,
+            }
         }
         Ok(())
     }
 
+    /// A fenced agent stopped. Of two machines with one name a person takes this
+    /// one away; a machine that is the only one is told to take over.
+    async fn fenced(&mut self, index: usize) -> Result<(), Broken> {
+        self.fenced += 1;
+        self.trace.note(&format!("machine {index} was fenced and stopped"));
+        let agent = self.machines.get(index).map(|machine| machine.agent);
+        let others = self.machines.iter().enumerate().filter(|(other, machine)| {
+            *other != index && Some(machine.agent) == agent && !machine.retired
+        });
+        let is_alone = others.count() == 0;
+        let Some(machine) = self.machines.get_mut(index) else { return Ok(()) };
+        if !is_alone {
+            machine.retired = true;
+            return Ok(());
+        }
+        match machine.take_over().await {
+            Err(what) if self.faults.disk == faults::DiskRates::default() => Err(what),
+            _ => Ok(()),
+        }
+    }
+
     /// The faults stop, and everything must arrive.
-    async fn calm(mut self) -> Result<Outcome, Broken> {
-        *locked(&self.rates) = Rates::default();
+    pub(crate) async fn calm(&mut self) -> Result<(), Broken> {
+        self.trace.note("calm");
+        *locked(&self.rates) = LinkRates::default();
+        for cut in self.cuts.iter().flatten() {
+            cut.store(false, Ordering::Relaxed);
+        }
         self.objects.settle().await;
-        for index in 0..self.plan.agents {
-            self.kill_agent(index).await;
+        for index in 0..self.machines.len() {
+            let Some(machine) = self.machines.get_mut(index) else { continue };
+            if machine.disk.is_cut() {
+                machine.lose_power(self.faults.in_pieces).await;
+            }
+            machine.kill().await;
+            machine.mend();
+            // Who restores a store tells its agents; see `orgtrail-agent spool fork`.
+            if self.restored {
+                machine.take_over().await?;
+            }
         }
         for which in 0..AGGREGATORS {
-            self.kill_aggregator(which);
-            self.start_aggregator(which).await;
+            self.resume_server(which);
+            self.kill_server(which);
+            self.start_server(which).await;
         }
         let deadline = Instant::now() + CALM;
-        while !self.machines.iter().all(|machine| machine.delivered) {
+        while !(0..self.plan.agents).all(|agent| self.has_delivered(agent)) {
             if Instant::now() > deadline {
                 return Err(format!("not everything arrived in {CALM:?} of calm"));
             }
-            for index in 0..self.plan.agents {
+            for index in 0..self.machines.len() {
                 if self.machines.get(index).is_some_and(|machine| !machine.delivered) {
-                    self.start_agent(index, true);
+                    self.start_machine(index, true);
                 }
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
-            self.reap()?;
+            self.check().await?;
         }
-        self.account().await
+        Ok(())
     }
 
-    /// Reads the whole journal and compares it with what the sources hold.
-    async fn account(&self) -> Result<Outcome, Broken> {
-        let journal = self.journal();
-        let mut state = State::new();
-        let mut found: BTreeMap<String, u64> = BTreeMap::new();
-        while let Some(delivered) =
-            journal.read_next(&mut state).await.map_err(|error| format!("{error:?}"))?
-        {
-            for batch in delivered.batches {
-                let lines = batch.lines.split(|byte| *byte == b'\n');
-                for line in lines.filter(|line| !line.is_empty()) {
-                    *found.entry(String::from_utf8_lossy(line).into_owned()).or_default() += 1;
-                }
-            }
-        }
-        for index in 0..self.plan.agents {
-            for number in 1..=self.plan.records {
-                match found.remove(&record(index, number)) {
-                    Some(1) => {}
-                    None => return Err(format!("record {number} of agent {index} is lost")),
-                    Some(copies) => {
-                        return Err(format!("record {number} of agent {index}: {copies} copies"));
-                    }
-                }
-            }
-        }
-        if let Some((line, _)) = found.first_key_value() {
-            return Err(format!("the journal holds what nobody sent: {line}"));
-        }
-        Ok(Outcome {
-            delivered: state.totals.journaled,
-            commits: state.head,
-            forks: state.totals.forks,
-            fenced: self.fenced,
-        })
+    fn has_delivered(&self, agent: usize) -> bool {
+        self.machines
+            .iter()
+            .any(|machine| machine.agent == agent && machine.delivered && !machine.retired)
     }
-}
 
-impl Aggregator {
-    /// A session with this aggregator, over a link that fails at these rates.
-    fn link(&self, network: &Mutex<JoinSet<()>>, rates: Rates, dice: &Dice, index: usize) -> Link {
-        let (agent_out, to_carry) = mpsc::channel(agent::OUTBOUND_MAX);
-        let (carried, session_in) = mpsc::channel::<v1::FromAgent>(4);
-        let (session_out, answers) = mpsc::channel(64);
-        let (carried_back, agent_in) = mpsc::channel::<v1::FromAggregator>(4);
-        {
-            let mut network = locked(network);
-            while network.try_join_next().is_some() {}
-            network.spawn(carry(to_carry, carried, rates, dice.clone()));
-            network.spawn(carry(answers, carried_back, rates, dice.clone()));
-        }
-        let session = self.session.clone();
-        let peer = Peer {
-            identity: AgentIdentity {
-                organization: "sim".parse().expect("a valid name"),
-                account: account(index),
-                agent: "main".parse().expect("a valid name"),
-                speaks_for: SpeaksFor::Account(account(index)),
-            },
-            fingerprint: Hash([u8::try_from(index).unwrap_or(0); 32]),
-            not_before: Timestamp::MIN,
-            not_after: Timestamp::MAX,
-        };
-        locked(&self.tasks).spawn(async move {
-            let inbound = ReceiverStream::new(session_in);
-            session.run(peer, inbound, session_out, CancellationToken::new()).await;
-        });
-        Link {
-            aggregator: "an aggregator".to_owned(),
-            sender: agent_out,
-            receiver: Box::pin(ReceiverStream::new(agent_in).map(Ok)),
-        }
+    /// Passes until nothing waits, then settling; whatever was left open is
+    /// finished on the way.
+    async fn drain_table(&mut self) -> Result<(), Broken> {
+        (0..AGGREGATORS).for_each(|which| self.kill_server(which));
+        self.objects.set_rates(StoreRates::default());
+        let failed = |error: table::TableError| format!("drain the table: {error:?}");
+        let mut table = self.ground().table().await.map_err(failed)?;
+        let stop = CancellationToken::new();
+        while table.pass(&stop).await.map_err(failed)?.is_some() {}
+        table.settle(SettleReason::Drain).await.map_err(failed)?;
+        Ok(())
     }
-}
-
-fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_dir(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), &target)?;
-        }
-    }
-    Ok(())
 }

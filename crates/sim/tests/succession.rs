@@ -156,7 +156,7 @@ impl Lab {
         let dir = tempfile::tempdir().expect("a directory");
         let journal = journal(&objects);
         let state = journal.fold().await.expect("fold");
-        let buffer = Arc::new(Buffer::new(16 << 20, 64 << 10, Duration::from_millis(100)));
+        let buffer = Arc::new(Buffer::new(16 << 20, 64 << 10, Duration::from_millis(100), 8));
         let (committer, requests) = Committer::new(
             journal,
             state,
@@ -265,7 +265,7 @@ impl Lab {
 }
 
 fn config() -> SpoolConfig {
-    SpoolConfig { disk_bytes_max: 4 << 20, segment_bytes: 64 << 10 }
+    SpoolConfig { disk_bytes_max: 4 << 20, segment_bytes: 64 << 10, ..SpoolConfig::default() }
 }
 
 fn owner() -> Owner {

@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 
-use seam::{DiskFile, Open};
+use seam::{DiskFile, Guard, Open};
 
 use crate::error::AppendError;
 use crate::format::{frame, segment};
@@ -50,7 +50,9 @@ impl Spool {
         if self.durable < self.head
             && let Some(file) = &mut self.active
         {
-            if let Err(source) = file.sync() {
+            if self.options.guards.hold(Guard::SyncBeforeUse)
+                && let Err(source) = file.sync()
+            {
                 return Err(self.poison_back("sync", source));
             }
             self.durable = self.head;
@@ -180,7 +182,10 @@ impl Spool {
     /// Gives a finished file its name, durably.
     pub(crate) fn publish_temp(&mut self, temp: &Path, path: &Path) -> Result<(), AppendError> {
         let renamed = self.disk.rename(temp, path);
-        let published = renamed.and_then(|()| self.disk.sync_dir(&self.options.dir));
+        let published = renamed.and_then(|()| {
+            let durable = self.options.guards.hold(Guard::SyncDirectory);
+            if durable { self.disk.sync_dir(&self.options.dir) } else { Ok(()) }
+        });
         published.map_err(|source| {
             let path = path.to_path_buf();
             self.poison(AppendError::Io { doing: "publish", path, source })

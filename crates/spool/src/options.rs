@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use seam::Guards;
+
 /// The longest payload of one entry, in bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 4 << 20;
 
@@ -21,12 +23,15 @@ pub struct Options {
     pub segment_bytes: u64,
     /// All live segments together stay at or below this many bytes.
     pub disk_bytes_max: u64,
+    /// Which guards hold; in what is shipped, all.
+    pub guards: Guards,
 }
 
 impl Options {
     /// The usual sizes: segments of 16 MiB, 1 GiB together.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), segment_bytes: 16 << 20, disk_bytes_max: 1 << 30 }
+        let guards = Guards::default();
+        Self { dir: dir.into(), segment_bytes: 16 << 20, disk_bytes_max: 1 << 30, guards }
     }
 }

@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 
-use seam::Open;
+use seam::{Guard, Open};
 
 use crate::append::{is_full, remove_if_there};
 use crate::error::AppendError;
@@ -38,6 +38,10 @@ impl Spool {
         }
         if to <= self.released.0 {
             return Ok(());
+        }
+        if !self.options.guards.hold(Guard::TrimBeforeUnlink) {
+            self.released = (to, chain);
+            while self.segments.len() > 1 && self.unlink_first_if_released() {}
         }
         self.write_released(to, chain)?;
         while self.segments.len() > 1 && self.unlink_first_if_released() {}

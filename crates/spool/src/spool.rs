@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use seam::{Disk, DiskFile, Open};
+use seam::{Disk, DiskFile, Guard, Open};
 
 use crate::error::AppendError;
 use crate::options::{LeafFn, Options};
@@ -114,6 +114,9 @@ impl Spool {
     /// Nothing is known any more about what was written last: writes no more
     /// until reopened, and tells whoever does that. Gives the error back.
     pub(crate) fn poison(&mut self, error: AppendError) -> AppendError {
+        if !self.options.guards.hold(Guard::PoisonAfterFailedSync) {
+            return error;
+        }
         let cause = match &error {
             AppendError::Io { source, .. } => format!("{error}: {source}"),
             other => other.to_string(),

@@ -129,9 +129,15 @@ impl Table {
         }
         tracing::info!(intent = open.number, "finishing a table intent that was left open");
         match open.work {
-            Work::Pass(intent) => drop(self.finish_pass(open.number, intent).await?),
-            Work::Settle(intent) => drop(self.finish_settling(open.number, intent).await?),
-            Work::Compact(intent) => drop(self.finish_compaction(open.number, intent).await?),
+            Work::Pass(intent) => {
+                self.finish_pass(open.number, intent).await?;
+            }
+            Work::Settle(intent) => {
+                self.finish_settling(open.number, intent).await?;
+            }
+            Work::Compact(intent) => {
+                self.finish_compaction(open.number, intent).await?;
+            }
         }
         Ok(true)
     }

@@ -64,6 +64,7 @@ use crate::partition::{Partition, Regions};
 /// The members of a record that are the table's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Members", into = "Members")]
+#[expect(clippy::large_enum_variant, reason = "one body is in memory at a time")]
 pub(crate) enum Body {
     /// A pass begins.
     PassIntent(PassIntent),

@@ -18,6 +18,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::tz::TimeZone;
 use journal::State as JournalState;
 use object_store::path::Path;
+use seam::Guard;
 use tokio_util::sync::CancellationToken;
 
 use crate::duplicates::Search;
@@ -99,7 +100,9 @@ impl Table {
         stop: &CancellationToken,
     ) -> Result<Option<PassReport>, TableError> {
         self.refresh().await?;
-        if let Some(open) = self.state.open.clone() {
+        if let Some(open) = self.state.open.clone()
+            && self.state.guards.hold(Guard::OneOpenIntent)
+        {
             if !self.may_finish(open.number) {
                 return Ok(None);
             }
@@ -128,6 +131,13 @@ impl Table {
                 damaged.reason()
             );
         }
+        if !self.state.guards.hold(Guard::IntentBeforeFiles) {
+            let number = self.state.head + 1;
+            let files = encode_pass(&range.rows, &self.layout, number, intent.partition_rows_min)?;
+            for file in files.files {
+                put_file(&self.store, file).await?;
+            }
+        }
         match self.append(&Body::PassIntent(intent.clone())).await? {
             Won::Ours(number) => self.write_pass(number, intent, range).await.map(Some),
             Won::Theirs => Ok(None),
@@ -141,7 +151,12 @@ impl Table {
     ) -> Result<PassReport, TableError> {
         check_row_format(number, intent.row_format)?;
         let never = CancellationToken::new();
-        let range = self.gather(Until::Pinned(number, &intent), &never).await?;
+        let until = if self.state.guards.hold(Guard::FinishWhatIsPinned) {
+            Until::Pinned(number, &intent)
+        } else {
+            Until::Bound
+        };
+        let range = self.gather(until, &never).await?;
         let range = range.ok_or_else(|| TableError::Contradiction {
             number,
             what: format!("the journal ends before record {}", intent.to),
@@ -243,6 +258,11 @@ impl Table {
             }
             None => None,
         };
+        if !self.state.guards.hold(Guard::CreateOnlyFiles) {
+            for file in &files {
+                drop(self.store.delete(&file.path).await);
+            }
+        }
         let store = &self.store;
         let files: Vec<(DataFile, bool)> = stream::iter(files)
             .map(|file| put_file(store, file))

@@ -15,6 +15,7 @@ use integrity::{Hash, sha256};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use ledger::Head;
+use seam::{Guard, Guards};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::{Layout, Place};
@@ -60,6 +61,8 @@ pub struct TableState {
     /// clock: not in the table any more, and not to be deleted at once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) replaced: BTreeMap<String, Timestamp>,
+    #[serde(skip)]
+    pub(crate) guards: Guards,
 }
 
 /// A sorted run of event keys in an object.
@@ -204,6 +207,7 @@ impl TableState {
             states: Vec::new(),
             keys: BTreeMap::new(),
             replaced: BTreeMap::new(),
+            guards: Guards::default(),
         }
     }
 
@@ -537,6 +541,7 @@ impl TableState {
 
     fn check_nothing_open(&self) -> Result<(), String> {
         match &self.open {
+            Some(_) if !self.guards.hold(Guard::OneOpenIntent) => Ok(()),
             None => Ok(()),
             Some(open) => Err(format!("intent {} is open", open.number)),
         }

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use journal::Journal;
 use ledger::{Appended, Ledger};
 use object_store::path::Path;
-use seam::{Blocking, Clock, Entropy};
+use seam::{Blocking, Clock, Entropy, Guard, Guards};
 use store::Store;
 use tokio::time::Instant;
 
@@ -145,6 +145,14 @@ impl Table {
         })
     }
 
+    /// The same under these guards.
+    #[must_use]
+    pub fn guarded_by(mut self, guards: Guards) -> Self {
+        self.ledger = self.ledger.guarded_by(guards);
+        self.state.guards = guards;
+        self
+    }
+
     /// The folded state as of the last call.
     #[must_use]
     pub fn state(&self) -> &TableState {
@@ -247,6 +255,12 @@ impl Table {
                 self.state.sweepable(kept_since).take(SWEEP_OBJECTS_MAX).cloned().collect();
             if objects.is_empty() {
                 break;
+            }
+            if !self.state.guards.hold(Guard::SweepByRecord) {
+                for path in &objects {
+                    drop(self.store.delete(&Path::from(path.as_str())).await);
+                }
+                return Ok(());
             }
             if self.append(&Body::Sweep(Sweep { objects })).await? == Won::Theirs {
                 return Ok(());

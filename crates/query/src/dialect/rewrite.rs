@@ -167,7 +167,7 @@ impl<'a> Rewrite<'a> {
                 DataType::Map(..) => Some(call("json_maps", inner())),
                 DataType::Varchar(_) if from_json => Some(call("json_texts", inner())),
                 _ if from_json => {
-                    *expr = Box::new(call("json_texts", inner()));
+                    **expr = call("json_texts", inner());
                     None
                 }
                 _ => None,
@@ -179,7 +179,7 @@ impl<'a> Rewrite<'a> {
                 None
             }
             _ if from_json => {
-                *expr = Box::new(call("json_scalar", inner()));
+                **expr = call("json_scalar", inner());
                 *kind = CastKind::TryCast;
                 None
             }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::sim::SimDisk;
 use crate::walk::{append, audit, name, open, options, payload, read_all, small_spool};
+use faults::FaultyDisk;
 
 /// Where the frames of each segment end, by its path; and the sequences.
 fn frames_by_segment() -> BTreeMap<PathBuf, Vec<(u64, usize)>> {
@@ -43,7 +43,7 @@ fn a_cut_at_any_byte_keeps_exactly_the_whole_frames() {
     for cut in 128..=files[last].len() {
         let mut files = files.clone();
         files.get_mut(last).expect("it is there").truncate(cut);
-        let disk = SimDisk::holding(&files);
+        let disk = FaultyDisk::holding(&files);
         let whole = ends.iter().filter(|(_, end)| *end <= cut).count();
         let head = ends[0].0 - 1 + whole as u64;
 
@@ -80,7 +80,7 @@ fn a_changed_byte_costs_its_own_frame_and_no_other() {
                 }
                 let mut files = files.clone();
                 files.get_mut(path).expect("it is there")[at] = change;
-                let disk = SimDisk::holding(&files);
+                let disk = FaultyDisk::holding(&files);
                 let (mut spool, recovery) = open(disk.handle(), options.clone());
                 let lost = audit(&mut spool, &recovery, 12);
 
@@ -118,7 +118,7 @@ fn a_shortened_older_segment_is_reported_to_the_sequence() {
         for cut in 0..files[path].len() {
             let mut files = files.clone();
             files.get_mut(path).expect("it is there").truncate(cut);
-            let disk = SimDisk::holding(&files);
+            let disk = FaultyDisk::holding(&files);
             let (mut spool, recovery) = open(disk.handle(), options.clone());
             let lost = audit(&mut spool, &recovery, 12);
             let expected: BTreeSet<_> =
@@ -141,7 +141,7 @@ fn a_changed_byte_of_the_trim_point_costs_nothing() {
     for at in 0..files[&path].len() {
         let mut files = files.clone();
         files.get_mut(&path).expect("it is there")[at] ^= 0x55;
-        let (mut spool, recovery) = open(SimDisk::holding(&files).handle(), options.clone());
+        let (mut spool, recovery) = open(FaultyDisk::holding(&files).handle(), options.clone());
         assert!(recovery.is_clean(), "byte {at}");
         assert_eq!(spool.released(), (5, [9; 32]));
         assert!(audit(&mut spool, &recovery, 12).is_empty());
@@ -149,7 +149,7 @@ fn a_changed_byte_of_the_trim_point_costs_nothing() {
     for len in 0..files[&path].len() {
         let mut files = files.clone();
         files.get_mut(&path).expect("it is there").truncate(len);
-        let (mut spool, recovery) = open(SimDisk::holding(&files).handle(), options.clone());
+        let (mut spool, recovery) = open(FaultyDisk::holding(&files).handle(), options.clone());
         assert_eq!(recovery.released_unknown, len < 128, "{len} bytes");
         assert!(audit(&mut spool, &recovery, 12).is_empty());
         if len < 128 {

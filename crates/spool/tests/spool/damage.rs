@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use spool::{Cause, Lost, OpenError, ReadError, Spool};
 
-use crate::sim::SimDisk;
 use crate::walk::{append, audit, create, leaf, name, open, options, small_spool};
+use faults::FaultyDisk;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -24,13 +24,13 @@ fn first(path: &Path) -> u64 {
 
 /// Opens what is left, twice, and answers which sequences are lost and why.
 fn check(what: &str, files: &Files, lost: BTreeSet<u64>, causes: &[Cause]) {
-    let disk = SimDisk::holding(files);
+    let disk = FaultyDisk::holding(files);
     for _ in 0..2 {
         let (mut spool, recovery) = open(disk.handle(), options(600, 1 << 20));
         assert_eq!(audit(&mut spool, &recovery, 12), lost, "{what}: {recovery:?}");
         drop(spool);
     }
-    let disk = SimDisk::holding(files);
+    let disk = FaultyDisk::holding(files);
     let (mut spool, recovery) = open(disk.handle(), options(600, 1 << 20));
     let found: Vec<_> = recovery.damage.iter().map(|damage| damage.cause).collect();
     assert_eq!(found, causes, "{what}: {recovery:?}");
@@ -67,7 +67,7 @@ fn a_hole_is_said_before_it_is_crossed() {
     let (mut files, segments) = small_files();
     files.remove(&segments[1]);
     let (second, third) = (first(&segments[1]), first(&segments[2]));
-    let (mut spool, _) = open(SimDisk::holding(&files).handle(), options(600, 1 << 20));
+    let (mut spool, _) = open(FaultyDisk::holding(&files).handle(), options(600, 1 << 20));
     let before = spool.read(1, 1 << 20).expect("read");
     assert_eq!(before.last().expect("frames").sequence, second - 1);
     match spool.read(second, 1 << 20) {
@@ -84,7 +84,7 @@ fn a_hole_at_the_end_is_said_like_any_other() {
     let (second, third) = (first(&segments[1]), first(&segments[2]));
     files.get_mut(&segments[1]).expect("the second")[128..].fill(0);
     files.get_mut(&segments[2]).expect("the third").truncate(128);
-    let (mut spool, _) = open(SimDisk::holding(&files).handle(), options(600, 1 << 20));
+    let (mut spool, _) = open(FaultyDisk::holding(&files).handle(), options(600, 1 << 20));
     assert_eq!(spool.durable(), third - 1);
     let hole = spool.read(second, 1 << 20).expect_err("a hole");
     assert!(
@@ -109,7 +109,7 @@ fn an_unreadable_last_segment_says_from_where_on() {
     let third = first(&segments[2]);
     let mut changed = files;
     changed.insert(segments[2].clone(), vec![0; 300]);
-    let (spool, recovery) = open(SimDisk::holding(&changed).handle(), options(600, 1 << 20));
+    let (spool, recovery) = open(FaultyDisk::holding(&changed).handle(), options(600, 1 << 20));
     assert_eq!(recovery.damage.len(), 1);
     assert_eq!(recovery.damage[0].lost, Lost::From { first: third });
     assert_eq!(spool.head(), third - 1);
@@ -119,7 +119,7 @@ fn an_unreadable_last_segment_says_from_where_on() {
 fn a_junk_file_with_a_far_name_moves_nothing() {
     let (mut files, _) = small_files();
     files.insert(PathBuf::from("/spool/00000000000000999999.seg"), b"hello".to_vec());
-    let disk = SimDisk::holding(&files);
+    let disk = FaultyDisk::holding(&files);
     let (mut spool, recovery) = open(disk.handle(), options(600, 1 << 20));
     assert_eq!(spool.head(), 12);
     assert_eq!(recovery.damage[0].lost, Lost::From { first: 13 });
@@ -134,7 +134,7 @@ fn a_junk_file_with_a_far_name_moves_nothing() {
 #[test]
 fn segments_of_another_spool_are_set_aside() {
     let (files, segments) = small_files();
-    let other = SimDisk::default();
+    let other = FaultyDisk::default();
     let mut spool =
         Spool::create(other.handle(), options(600, 1 << 20), [7; 16], leaf()).expect("create");
     for number in 1..=12 {
@@ -146,7 +146,7 @@ fn segments_of_another_spool_are_set_aside() {
     let mut mixed = files.clone();
     mixed.insert(segments[1].clone(), theirs[&segments[1]].clone());
     let lost = (first(&segments[1])..first(&segments[2])).collect();
-    let disk = SimDisk::holding(&mixed);
+    let disk = FaultyDisk::holding(&mixed);
     let (mut spool, recovery) = open(disk.handle(), options(600, 1 << 20));
     assert_eq!(audit(&mut spool, &recovery, 12), lost);
     assert_eq!(recovery.damage[0].cause, Cause::Foreign);
@@ -155,7 +155,7 @@ fn segments_of_another_spool_are_set_aside() {
     let mut added = files;
     let beyond = PathBuf::from("/spool/00000000000000000013.seg");
     added.insert(beyond, theirs[&segments[0]].clone());
-    let disk = SimDisk::holding(&added);
+    let disk = FaultyDisk::holding(&added);
     let (mut spool, recovery) = open(disk.handle(), options(600, 1 << 20));
     assert!(audit(&mut spool, &recovery, 12).is_empty());
     assert_eq!(recovery.damage[0].cause, Cause::Foreign);
@@ -168,7 +168,7 @@ fn a_second_copy_of_a_segment_is_set_aside() {
         let mut doubled = files.clone();
         let bytes = files[&segments[0]].clone();
         doubled.insert(Path::new("/spool").join(target), bytes);
-        let disk = SimDisk::holding(&doubled);
+        let disk = FaultyDisk::holding(&doubled);
         let (mut spool, recovery) = open(disk.handle(), options(600, 1 << 20));
         assert!(audit(&mut spool, &recovery, 12).is_empty(), "{target}");
         assert_eq!(recovery.damage.len(), 1, "{target}: {recovery:?}");
@@ -184,7 +184,7 @@ fn a_lost_trim_point_is_said_and_everything_is_still_read() {
         let path = PathBuf::from("/spool/released");
         changed.remove(&path);
         changed.extend(replacement.map(|bytes| (path, bytes)));
-        let disk = SimDisk::holding(&changed);
+        let disk = FaultyDisk::holding(&changed);
         let (mut spool, recovery) = open(disk.handle(), options(600, 1 << 20));
         assert!(recovery.released_unknown);
         assert!(audit(&mut spool, &recovery, 12).is_empty());
@@ -200,7 +200,7 @@ fn a_lost_trim_point_is_said_and_everything_is_still_read() {
 fn without_any_id_all_is_kept_and_the_next_start_begins_anew() {
     let (files, _) = small_files();
     let junk: Files = files.into_iter().map(|(path, bytes)| (path, vec![0; bytes.len()])).collect();
-    let disk = SimDisk::holding(&junk);
+    let disk = FaultyDisk::holding(&junk);
     let opened = Spool::open(disk.handle(), options(600, 1 << 20), |_| leaf());
     match opened {
         Err(OpenError::NoIdentity { files, .. }) => assert_eq!(files, 4),
@@ -220,7 +220,7 @@ fn what_a_newer_release_wrote_is_refused_untouched() {
     bytes[8] = 2;
     let crc = crc32c::crc32c(&bytes[..124]);
     bytes[124..128].copy_from_slice(&crc.to_le_bytes());
-    let disk = SimDisk::holding(&files);
+    let disk = FaultyDisk::holding(&files);
     match Spool::open(disk.handle(), options(600, 1 << 20), |_| leaf()) {
         Err(OpenError::Version { version: 2, supported: 1, .. }) => {}
         other => panic!("refused by version, not {other:?}"),
@@ -237,7 +237,7 @@ fn damage_below_the_trim_point_is_of_no_interest() {
     let mut files = disk.files();
     let segment = PathBuf::from("/spool/00000000000000000001.seg");
     files.get_mut(&segment).expect("it is there")[128 + 70] ^= 1;
-    let (mut spool, recovery) = open(SimDisk::holding(&files).handle(), options);
+    let (mut spool, recovery) = open(FaultyDisk::holding(&files).handle(), options);
     assert!(recovery.is_clean(), "{recovery:?}");
     assert!(audit(&mut spool, &recovery, 12).is_empty());
 }

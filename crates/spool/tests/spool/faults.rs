@@ -7,14 +7,14 @@ use std::io;
 
 use spool::{AppendError, Entry, Lost, Options, ReadError, Spool};
 
-use crate::sim::{Dice, Fault, SimDisk};
 use crate::walk::{DIR, ID, leaf, options};
+use faults::{Dice, Fault, FaultyDisk};
 
 const STEPS: u64 = 60;
 
 /// What must be true of the disk, whatever happens to it.
 struct Model {
-    disk: SimDisk,
+    disk: FaultyDisk,
     options: Options,
     dice: Dice,
     attempts: u64,
@@ -40,9 +40,9 @@ fn bytes_of(sequence: u64, attempt: u64) -> (Vec<u8>, Vec<u8>) {
 impl Model {
     fn new(seed: u64) -> Self {
         Self {
-            disk: SimDisk::default(),
+            disk: FaultyDisk::default(),
             options: options(2500, 12_000),
-            dice: Dice::new(seed),
+            dice: Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d),
             attempts: 0,
             created: false,
             accepted: BTreeMap::new(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::sim::SimDisk;
 use crate::walk::{append, audit, create, open, options};
+use faults::FaultyDisk;
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
@@ -12,7 +12,7 @@ fn fixture() -> PathBuf {
 
 /// The spool that the fixture is: released to 3, 9 entries, two segments.
 fn made_now() -> BTreeMap<PathBuf, Vec<u8>> {
-    let disk = SimDisk::default();
+    let disk = FaultyDisk::default();
     let mut spool = create(disk.handle(), options(600, 1 << 20));
     for number in 1..=9 {
         append(&mut spool, number..=number).expect("append");
@@ -37,7 +37,7 @@ fn format_version_1_is_read() {
         let name = Path::new("/spool").join(path.file_name().expect("a name"));
         files.insert(name, std::fs::read(path).expect("read"));
     }
-    let (mut spool, recovery) = open(SimDisk::holding(&files).handle(), options(600, 1 << 20));
+    let (mut spool, recovery) = open(FaultyDisk::holding(&files).handle(), options(600, 1 << 20));
     assert!(recovery.is_clean() && recovery.cut.is_none(), "{recovery:?}");
     assert_eq!(spool.released(), (3, [3; 32]));
     assert_eq!(spool.head(), 9);

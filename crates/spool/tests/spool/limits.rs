@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use spool::{AppendError, CURSORS_BYTES_MAX, Entry, OpenError, Options, PAYLOAD_BYTES_MAX, Spool};
 
-use crate::sim::SimDisk;
 use crate::walk::{ID, append, audit, check_frame, create, leaf, open, options, read_all};
+use faults::FaultyDisk;
 
 #[test]
 fn at_the_limit_an_append_keeps_nothing_and_goes_on_after_a_release() {
-    let disk = SimDisk::default();
+    let disk = FaultyDisk::default();
     let options = options(500, 2000);
     let mut spool = create(disk.handle(), options.clone());
     let mut next = 1;
@@ -43,7 +43,7 @@ fn at_the_limit_an_append_keeps_nothing_and_goes_on_after_a_release() {
 /// spool from emptying.
 #[test]
 fn on_a_full_disk_a_release_still_works_and_makes_room() {
-    let disk = SimDisk::default();
+    let disk = FaultyDisk::default();
     let options = options(4000, 1 << 30);
     let mut spool = create(disk.handle(), options.clone());
     let mut next = 1;
@@ -74,7 +74,7 @@ fn on_a_full_disk_a_release_still_works_and_makes_room() {
 
 #[test]
 fn an_entry_over_the_limit_is_refused_and_one_at_it_is_read_back() {
-    let disk = SimDisk::default();
+    let disk = FaultyDisk::default();
     let mut spool = create(disk.handle(), options(1 << 20, 1 << 30));
     let largest = vec![7; PAYLOAD_BYTES_MAX];
     let cursors = vec![8; CURSORS_BYTES_MAX];
@@ -101,7 +101,7 @@ fn an_entry_over_the_limit_is_refused_and_one_at_it_is_read_back() {
 
 #[test]
 fn releases_go_forward_only_and_never_beyond_what_is_durable() {
-    let disk = SimDisk::default();
+    let disk = FaultyDisk::default();
     let mut spool = create(disk.handle(), options(500, 1 << 20));
     append(&mut spool, 1..=4).expect("append");
     let error = spool.release(4, [0; 32]).expect_err("not durable");

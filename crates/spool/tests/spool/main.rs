@@ -7,5 +7,4 @@ mod damage;
 mod faults;
 mod fixture;
 mod limits;
-mod sim;
 mod walk;

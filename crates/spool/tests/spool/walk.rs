@@ -1,13 +1,12 @@
 //! What the tests share: a spool of known entries, and its audit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use seam::Disk;
 use spool::{Entry, Frame, LeafFn, Lost, Options, ReadError, Recovery, Spool};
 
-use crate::sim::SimDisk;
+use faults::FaultyDisk;
 
 pub(crate) const DIR: &str = "/spool";
 pub(crate) const ID: [u8; 16] = *b"the spool's name";
@@ -25,7 +24,7 @@ pub(crate) fn leaf() -> LeafFn {
 }
 
 pub(crate) fn options(segment_bytes: u64, disk_bytes_max: u64) -> Options {
-    Options { dir: PathBuf::from(DIR), segment_bytes, disk_bytes_max }
+    Options { segment_bytes, disk_bytes_max, ..Options::new(DIR) }
 }
 
 pub(crate) fn create(disk: Arc<dyn Disk>, options: Options) -> Spool {
@@ -62,8 +61,8 @@ pub(crate) fn append(
 }
 
 /// Twelve entries in three segments, nothing released.
-pub(crate) fn small_spool() -> (SimDisk, Options) {
-    let disk = SimDisk::default();
+pub(crate) fn small_spool() -> (FaultyDisk, Options) {
+    let disk = FaultyDisk::default();
     let options = options(600, 1 << 20);
     let mut spool = create(disk.handle(), options.clone());
     for number in 1..=12 {

@@ -49,7 +49,7 @@ fn late_events_rewrite_a_row_a_few_times_only() {
     let mut sizes: Vec<u64> = vec![200_000];
     let mut written = 0;
     for _ in 0..1_000 {
-        sizes.push(50);
+        sizes.extend([50]);
         let groups = worth_merging(files(&sizes), true, &Limits::default());
         for group in groups {
             let rows: u64 = group.iter().map(|file| file.rows).sum();

@@ -106,7 +106,7 @@ impl Search<'_> {
             return Ok(());
         }
         // Keys are hashes: spread evenly, so their place among all is known roughly.
-        let guess = u128::from(key.0) * u128::from(self.run.entries) >> 64;
+        let guess = (u128::from(key.0) * u128::from(self.run.entries)) >> 64;
         let guess = u64::try_from(guess).unwrap_or(u64::MAX) / CHUNK_ENTRIES;
         let mut at = guess.min(chunks - 1);
         let mut bytes = self.get(at).await?;

@@ -68,7 +68,7 @@ async fn check(
 #[tokio::test]
 async fn equal_records_of_one_account_and_id_are_one_row_in_one_pass_or_days_apart() {
     let one = event("\"e1\"", "A");
-    let records: [&[Vec<u8>]; 2] = [&[one.clone(), respelled(&one)], &[one.clone()]];
+    let records: [&[Vec<u8>]; 2] = [&[one.clone(), respelled(&one)], std::slice::from_ref(&one)];
     check("one pass", &records, true, &[(0, 0)], &[]).await;
     check("passes", &records, false, &[(0, 0)], &[]).await;
 }
@@ -95,14 +95,14 @@ async fn nothing_else_is_merged() {
         ("an eventID only inside something", event("", "eventID")),
     ];
     for (what, line) in cases {
-        let records: [&[Vec<u8>]; 2] = [&[line.clone(), line.clone()], &[line.clone()]];
+        let records: [&[Vec<u8>]; 2] = [&[line.clone(), line.clone()], std::slice::from_ref(&line)];
         for one_pass in [true, false] {
             check(what, &records, one_pass, &[(0, 0), (0, 1), (1, 0)], &[]).await;
         }
     }
     let mine = event("\"e1\"", "A");
     let theirs = event_of(other, "\"e1\"", "A", at);
-    let records: [&[Vec<u8>]; 2] = [&[mine.clone()], &[theirs]];
+    let records: [&[Vec<u8>]; 2] = [std::slice::from_ref(&mine), &[theirs]];
     check("another account", &records, false, &[(0, 0), (1, 0)], &[]).await;
     let digits = String::from_utf8(mine.clone()).expect("text").replace("\"a\":1", "\"a\":1.0");
     let records: [&[Vec<u8>]; 2] = [&[mine], &[digits.into_bytes()]];
