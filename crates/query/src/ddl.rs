@@ -4,15 +4,15 @@
 //! those nothing is missing either when a store is given. The two views come in
 //! each engine's words.
 
+mod columns;
 mod glue;
-mod types;
 
 use std::collections::BTreeSet;
 
 use table::schema::{PARTITION_KEYS, schema};
 
 use crate::views::{LAKE, LOGS, PARTITIONED, Words, select};
-use types::{hive, trino};
+use columns::{hive, trino};
 
 /// An engine that statements are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ fn views(words: Words, table: &str) -> String {
 }
 
 /// The columns, each `name type`, but for the partition keys.
-fn columns(of: fn(&arrow::datatypes::DataType) -> String, quote: char) -> String {
+fn column_lines(of: fn(&arrow::datatypes::DataType) -> String, quote: char) -> String {
     let schema = schema();
     let lines = schema
         .fields()
@@ -162,7 +162,7 @@ fn athena(place: &Place) -> String {
          'projection.date.range' = '{},NOW',\n  \
          'storage.location.template' =\n    \
          '{events}/account=${{account}}/region=${{region}}/date=${{date}}/'\n);\n{}",
-        columns(hive, '`'),
+        column_lines(hive, '`'),
         place.accounts(),
         place.regions(),
         place.first_date,
@@ -190,7 +190,7 @@ fn of_trino(place: &Place) -> String {
          partition_projection_enabled = true,\n  \
          partition_projection_location_template =\n    \
          '{events}/account=${{account}}/region=${{region}}/date=${{date}}/'\n);\n{}",
-        columns(trino, '"'),
+        column_lines(trino, '"'),
         list(place.accounts()),
         list(place.regions()),
         place.first_date,
@@ -206,7 +206,7 @@ fn spark(place: &Place) -> String {
          CREATE TABLE orgtrail_events (\n{},\n  {}\n)\nUSING parquet\n\
          PARTITIONED BY (account, region, `date`)\nLOCATION '{}';\n\n\
          MSCK REPAIR TABLE orgtrail_events;\n{}",
-        columns(hive, '`'),
+        column_lines(hive, '`'),
         PARTITION_KEYS
             .iter()
             .map(|key| match *key {

@@ -3,7 +3,7 @@
 use table::schema::schema;
 
 use super::Place;
-use super::types::hive;
+use super::columns::hive;
 
 const INPUT_FORMAT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat";
 const OUTPUT_FORMAT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat";
