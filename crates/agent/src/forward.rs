@@ -4,6 +4,8 @@
 //! releasing what is acked. Whatever ends it, the spool still holds what was not
 //! acked, and the next session finds out where the journal stands. A spool that
 //! cannot go on is left in [`leave`].
+//!
+//! One file, though a long one: a session is read from its hello to its last ack.
 
 mod leave;
 

@@ -21,7 +21,8 @@
 //!
 //! Layout: `content` unpacks, `window` holds a stretch, `object` says what an
 //! object is, `damage` finds the way out of what is no JSON, `unit` sets aside,
-//! `place` is where splitting goes on.
+//! `place` is where splitting goes on. What stays here is one state machine over
+//! all forms at once, and is long because cutting it would part its states.
 
 mod content;
 mod damage;
