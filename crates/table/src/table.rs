@@ -205,6 +205,13 @@ impl Table {
 
     /// Adds a record after the head, or folds the one that another put there.
     pub(crate) async fn append(&mut self, body: &Body) -> Result<Won, TableError> {
+        // A race that was lost just before may have opened another's intent: then
+        // only its commit may follow.
+        let commits =
+            matches!(body, Body::PassCommit(_) | Body::SettleCommit(_) | Body::CompactCommit(_));
+        if !commits && self.state.open.is_some() && self.state.guards.hold(Guard::OneOpenIntent) {
+            return Ok(Won::Theirs);
+        }
         let Seams { clock, entropy, .. } = &self.seams;
         let head = self.state.ledger_head();
         let appended = self
