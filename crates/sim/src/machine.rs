@@ -150,8 +150,9 @@ impl Machine {
         .map_err(|error| format!("the spool of agent {}: {error:?}", self.agent))
     }
 
-    /// A person decides that this machine goes on: its next run leaves the spool.
-    pub(crate) async fn take_over(&mut self) -> Result<(), String> {
+    /// A person decides that this machine goes on: its next run leaves the spool,
+    /// and if the store was restored, believes that it has less than was acked.
+    pub(crate) async fn go_on(&mut self, restored: bool) -> Result<(), String> {
         self.kill().await;
         if self.look()?.is_none() {
             return Ok(());
@@ -160,7 +161,11 @@ impl Machine {
         self.delivered = false;
         let (config, owner) = (spool_config(Guards::default()), owner(self.agent));
         agent::take_over(&disk, Path::new(STATE_DIR), config, &owner)
-            .map_err(|error| format!("agent {} cannot take over: {error:?}", self.agent))
+            .and_then(|()| match restored {
+                true => agent::restored(&disk, Path::new(STATE_DIR), config, &owner),
+                false => Ok(()),
+            })
+            .map_err(|error| format!("agent {} cannot go on: {error:?}", self.agent))
     }
 
     /// How its process ended, if it has.

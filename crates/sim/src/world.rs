@@ -496,7 +496,7 @@ impl World {
             machine.retired = true;
             return Ok(());
         }
-        match machine.take_over().await {
+        match machine.go_on(false).await {
             Err(what) if self.faults.disk == faults::DiskRates::default() => Err(what),
             _ => Ok(()),
         }
@@ -517,9 +517,9 @@ impl World {
             }
             machine.kill().await;
             machine.mend();
-            // Who restores a store tells its agents; see `orgtrail-agent spool fork`.
+            // Who restores a store tells its agents; see `orgtrail-agent spool restored`.
             if self.restored {
-                machine.take_over().await?;
+                machine.go_on(true).await?;
             }
         }
         for which in 0..AGGREGATORS {

@@ -12,7 +12,7 @@ use crate::world::{World, drain};
 async fn world() -> World {
     let mut world = World::new().await;
     for rows in [14, 9, 17, 3] {
-        world.deliver(rows).await;
+        world.deliver_once(rows).await;
     }
     world
 }

@@ -195,11 +195,31 @@ impl World {
         assert!(matches!(committed, Committed::Ours(_)));
     }
 
-    /// Commits a record with `rows` events and one of each oddity.
+    /// Commits a record with `rows` events, copies of some, and one of each oddity.
     pub(crate) async fn deliver(&mut self, rows: u64) {
+        let mut central = self.new_events(rows);
+        // Copies in another spelling: of an old event, of one of this record, and one twice.
+        for copy in [rows / 3, self.next_event / 2, self.next_event - 1, self.next_event / 2] {
+            if let Some((event, account, region, date)) =
+                self.delivered.get(usize::try_from(copy).expect("small"))
+            {
+                central.push(respelled(&event_line(*event, account, region, date)));
+                self.copies += 1;
+            }
+        }
+        self.commit_with_oddities(central).await;
+    }
+
+    /// Commits a record with `rows` events, each for the only time, and one of each
+    /// oddity.
+    pub(crate) async fn deliver_once(&mut self, rows: u64) {
+        let central = self.new_events(rows);
+        self.commit_with_oddities(central).await;
+    }
+
+    fn new_events(&mut self, rows: u64) -> Vec<Vec<u8>> {
         let record = self.state.head + 1;
         let mut central = Vec::new();
-        let mut own = Vec::new();
         for _ in 0..rows {
             let event = self.next_event;
             self.next_event += 1;
@@ -214,19 +234,16 @@ impl World {
             self.delivered.push((event, account.to_owned(), region, date));
             central.push(line);
         }
-        // Copies in another spelling: of an old event, of one of this record, and one twice.
-        for copy in [rows / 3, self.next_event / 2, self.next_event - 1, self.next_event / 2] {
-            if let Some((event, account, region, date)) =
-                self.delivered.get(usize::try_from(copy).expect("small"))
-            {
-                central.push(respelled(&event_line(*event, account, region, date)));
-                self.copies += 1;
-            }
-        }
-        own.push(b"{\"no\":\"event\"}".to_vec());
-        own.push(event_line(u64::MAX, ACCOUNTS[0], "eu-west-1", "2026-11-18"));
-        own.push(set_aside_part(1));
-        own.push(set_aside_part(2));
+        central
+    }
+
+    async fn commit_with_oddities(&mut self, central: Vec<Vec<u8>>) {
+        let own = vec![
+            b"{\"no\":\"event\"}".to_vec(),
+            event_line(u64::MAX, ACCOUNTS[0], "eu-west-1", "2026-11-18"),
+            set_aside_part(1),
+            set_aside_part(2),
+        ];
         self.quarantined += 3;
         self.commit_lines(central, own).await;
     }
