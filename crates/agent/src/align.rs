@@ -12,6 +12,8 @@ pub(crate) struct Ours {
     pub(crate) spool: SpoolId,
     pub(crate) released: u64,
     pub(crate) head: u64,
+    /// A journal has known it: its sources were told where to begin.
+    pub(crate) opened: bool,
     /// The spool that ours was made to replace.
     pub(crate) replaces: Option<SpoolId>,
     /// A person said that the store was restored from an older copy.
@@ -82,9 +84,13 @@ pub(crate) fn decide<E>(
             Ok(Decision::Continue { watermark })
         }
         Some(_) => Ok(Decision::Fenced),
-        // Something of it was acked once, and the journal does not know it.
-        None if ours.released > 0 && !ours.restored => Ok(Decision::Stale { watermark: 0 }),
+        // It was opened once, and the journal does not know it.
+        None if (ours.opened || ours.released > 0) && !ours.restored => {
+            Ok(Decision::Stale { watermark: 0 })
+        }
         None if ours.released > 0 => Ok(Decision::Open { replaces: theirs.active }),
+        // Nothing of it was acked, but its sources began where another journal said.
+        None if ours.opened => Ok(Decision::Fork),
         // Never opened: it is as good as no spool, and whoever has no spool opens.
         None if ours.head == 0 || theirs.active.is_none() => {
             Ok(Decision::Open { replaces: theirs.active })
@@ -107,8 +113,8 @@ mod tests {
     const OTHER_CHAIN: Hash = Hash([8; 32]);
 
     fn ours((released, head): (u64, u64)) -> Ours {
-        let (replaces, restored, take_over) = (None, false, false);
-        Ours { spool: A, released, head, replaces, restored, take_over }
+        let (opened, replaces, restored, take_over) = (released > 0, None, false, false);
+        Ours { spool: A, released, head, opened, replaces, restored, take_over }
     }
 
     fn at(watermark: u64, chain: Hash) -> Option<Stands> {
@@ -171,5 +177,17 @@ mod tests {
         check(told, None, None, Decision::Open { replaces: None });
         check(told, Some(B), None, Decision::Open { replaces: Some(B) });
         check(told, Some(A), at(3, OUR_CHAIN), Decision::Continue { watermark: 3 });
+    }
+
+    #[test]
+    fn a_spool_that_was_opened_in_another_journal_does_not_go_on_from_where_that_stood() {
+        for held in [(0, 0), (0, 9)] {
+            let untold = Ours { opened: true, ..ours(held) };
+            let told = Ours { restored: true, ..untold };
+            for active in [None, Some(B)] {
+                check(untold, active, None, Decision::Stale { watermark: 0 });
+                check(told, active, None, Decision::Fork);
+            }
+        }
     }
 }

@@ -220,6 +220,7 @@ impl Session<'_> {
             spool: hold.id(),
             released,
             head,
+            opened: hold.has_places(),
             replaces: hold.replaces(),
             restored: fate.restored,
             take_over: fate.take_over,

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::server::Connected;
 
+use crate::lines::Lines;
 use crate::metrics::Metrics;
 use crate::serve::ServeError;
 
@@ -40,11 +41,11 @@ const CONNECTIONS_PER_AGENT_MAX: usize = 8;
 /// How long a connection may be without a session.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// How long after one line about refused connections the next may be written.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
-
 /// Lines about refused connections that are written without a pause between.
 const COMPLAINTS_AT_ONCE: u32 = 32;
+
+/// Lines about agents that connect, and about sessions that end, written without a pause.
+pub(crate) const COMINGS_AT_ONCE: u32 = 512;
 
 /// Takes connections in, until stopped.
 pub(crate) struct Accept {
@@ -64,7 +65,8 @@ impl Accept {
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
         let addresses = Shares::new(HANDSHAKES_PER_ADDRESS_MAX);
         let agents = Shares::new(CONNECTIONS_PER_AGENT_MAX);
-        let complaints = Arc::new(Complaints::default());
+        let complaints = Arc::new(Lines::new(COMPLAINTS_AT_ONCE));
+        let comings = Arc::new(Lines::new(COMINGS_AT_ONCE));
         loop {
             let (stream, address) = tokio::select! {
                 biased;
@@ -86,18 +88,19 @@ impl Accept {
                 (Ok(room), Ok(slot), Some(share)) => (room, slot, share),
                 (Err(_), ..) => {
                     self.metrics.refuse("connections");
-                    complaints.tell(&"aggregator.sessions_max are connected", &address);
+                    refuse(&complaints, &"aggregator.sessions_max are connected", &address);
                     continue;
                 }
                 _ => {
                     self.metrics.refuse("handshakes");
-                    complaints.tell(&"too many handshakes are under way", &address);
+                    refuse(&complaints, &"too many handshakes are under way", &address);
                     continue;
                 }
             };
             let config = self.credentials.config();
             let (accepted, stop, metrics) = (accepted.clone(), stop.clone(), self.metrics.clone());
             let (agents, complaints) = (agents.clone(), Arc::clone(&complaints));
+            let comings = Arc::clone(&comings);
             self.tracker.spawn(async move {
                 let _under_way = (slot, share);
                 let handshake = tokio::select! {
@@ -109,7 +112,7 @@ impl Accept {
                     Ok(known) => known,
                     Err(error) => {
                         metrics.handshakes_failed.inc();
-                        complaints.tell(&error, &address);
+                        refuse(&complaints, &error, &address);
                         return;
                     }
                 };
@@ -122,10 +125,12 @@ impl Accept {
                         "{agent} has {CONNECTIONS_PER_AGENT_MAX} already; stop other instances \
                          with its name"
                     );
-                    complaints.tell(&why, &address);
+                    refuse(&complaints, &why, &address);
                     return;
                 };
-                tracing::info!(%address, agent = %peer.identity, "agent connected");
+                if let Some(untold) = comings.turn(Instant::now()) {
+                    tracing::info!(%address, agent = %peer.identity, untold, "agent connected");
+                }
                 let caller = Caller { peer, sessions: Arc::default() };
                 let connection =
                     Connection { stream, caller, idle: None, _room: room, _share: share };
@@ -133,6 +138,15 @@ impl Accept {
                 drop(accepted.send(Ok(connection)).await);
             });
         }
+    }
+}
+
+/// Says why a connection is refused, but not so often that strangers fill the log.
+fn refuse(complaints: &Lines, why: &dyn fmt::Display, address: &dyn fmt::Display) {
+    let Some(untold) = complaints.turn(Instant::now()) else { return };
+    tracing::warn!(%address, "refused a connection: {why}");
+    if untold > 0 {
+        tracing::warn!("refused {untold} connections before it without saying so");
     }
 }
 
@@ -195,39 +209,6 @@ impl<K: Ord> Drop for Share<K> {
                 held.remove(&self.key);
             }
         }
-    }
-}
-
-/// Says why connections are refused, but not so often that strangers fill the log.
-#[derive(Debug, Default)]
-struct Complaints(Mutex<Told>);
-
-#[derive(Debug, Default)]
-struct Told {
-    /// When all lines so far would have been written, had there been the pauses.
-    until: Option<Instant>,
-    untold: u64,
-}
-
-impl Complaints {
-    fn tell(&self, why: &dyn fmt::Display, address: &dyn fmt::Display) {
-        let Some(untold) = self.turn(Instant::now()) else { return };
-        tracing::warn!(%address, "refused a connection: {why}");
-        if untold > 0 {
-            tracing::warn!("refused {untold} connections before it without saying so");
-        }
-    }
-
-    /// How many complaints were not told, if this one may be.
-    fn turn(&self, now: Instant) -> Option<u64> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = told.until.unwrap_or(now).max(now);
-        if until - now >= COMPLAIN_EVERY * COMPLAINTS_AT_ONCE {
-            told.untold += 1;
-            return None;
-        }
-        told.until = Some(until + COMPLAIN_EVERY);
-        Some(std::mem::take(&mut told.untold))
     }
 }
 
@@ -349,14 +330,5 @@ mod tests {
         check("192.0.2.1", "::ffff:192.0.2.1", true);
         check("2001:db8:1:2:3::4", "2001:db8:1:2:ffff::1", true);
         check("2001:db8:1:2::1", "2001:db8:1:3::1", false);
-    }
-
-    #[test]
-    fn strangers_do_not_fill_the_log() {
-        let complaints = Complaints::default();
-        let start = Instant::now();
-        let told = (0..10_000).filter(|_| complaints.turn(start).is_some()).count();
-        assert_eq!(told, 32);
-        assert_eq!(complaints.turn(start + COMPLAIN_EVERY), Some(10_000 - 32));
     }
 }

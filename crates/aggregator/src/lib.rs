@@ -29,6 +29,7 @@ mod credit;
 mod cursors;
 mod flush;
 mod health;
+mod lines;
 mod metrics;
 mod pace;
 mod serve;

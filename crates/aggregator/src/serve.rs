@@ -17,17 +17,19 @@ use seam::{Blocking, Clock, Entropy};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 use wire::v1;
 
-use crate::accept::{Accept, Caller, HANDSHAKES_MAX};
+use crate::accept::{Accept, COMINGS_AT_ONCE, Caller, HANDSHAKES_MAX};
 use crate::buffer::Buffer;
 use crate::committer::{Committer, CommitterError};
 use crate::config::Config;
 use crate::health::Health;
+use crate::lines::Lines;
 use crate::metrics::Metrics;
 use crate::session::{Doubt, Session};
 
@@ -164,7 +166,12 @@ impl Server {
             metrics,
         };
         tasks.spawn(accept.run(accepted, stop.clone()));
-        let service = Service { session, tracker: tracker.clone(), stop: sessions_stop.clone() };
+        let service = Service {
+            session,
+            tracker: tracker.clone(),
+            stop: sessions_stop.clone(),
+            goings: Arc::new(Lines::new(COMINGS_AT_ONCE)),
+        };
         let http_stopped = http_stop.clone();
         tasks.spawn(async move {
             tonic::transport::Server::builder()
@@ -192,7 +199,7 @@ impl Server {
         }
         stop.cancel();
         health.draining();
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(config.drain_secs);
+        let deadline = Instant::now() + Duration::from_secs(config.drain_secs);
         sessions_stop.cancel();
         tracker.close();
         if tokio::time::timeout_at(deadline, tracker.wait()).await.is_err() {
@@ -267,6 +274,8 @@ struct Service {
     session: Session,
     tracker: TaskTracker,
     stop: CancellationToken,
+    /// Of sessions that end.
+    goings: Arc<Lines>,
 }
 
 #[tonic::async_trait]
@@ -289,6 +298,7 @@ impl v1::delivery_server::Delivery for Service {
         let session = self.session.clone();
         let stop = self.stop.clone();
         let agent = peer.identity.clone();
+        let goings = Arc::clone(&self.goings);
         // A broken transport ends the session like an agent that goes.
         let inbound =
             request.into_inner().take_while(|message| std::future::ready(message.is_ok()));
@@ -296,7 +306,9 @@ impl v1::delivery_server::Delivery for Service {
         self.tracker.spawn(async move {
             let _begun = begun;
             let end = session.run(peer, inbound, outbound, stop).await;
-            tracing::info!(%agent, "session ended: {end}");
+            if let Some(untold) = goings.turn(Instant::now()) {
+                tracing::info!(%agent, untold, "session ended: {end}");
+            }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(answers).map(Ok))))
     }
