@@ -130,8 +130,9 @@ impl Collect {
                 .collect(),
         ));
         let mut full = false;
-        let mut released = self.hold.released();
+        let hold = Arc::clone(&self.hold);
         while let Some(entries) = waiting.pop_front() {
+            let room = hold.room();
             match self.append(Arc::clone(&entries)).await {
                 Ok(()) => {
                     let units =
@@ -154,7 +155,7 @@ impl Collect {
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => return Ok(false),
-                        _ = released.changed() => {}
+                        () = room => {}
                         () = tokio::time::sleep(FULL_RETRY) => {}
                     }
                 }

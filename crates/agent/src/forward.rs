@@ -371,8 +371,8 @@ impl Session<'_> {
         loop {
             let head = *durable.borrow_and_update();
             self.send_what_fits(head).await?;
-            let drained = self.forward.collected.is_cancelled()
-                && *self.forward.hold.released().borrow() == head;
+            let drained =
+                self.forward.collected.is_cancelled() && self.forward.hold.trim_point().0 == head;
             if drained {
                 // The last word says how far the sources were read.
                 self.heartbeat().await?;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use integrity::{Hash, SpoolId, StreamHasher};
 use seam::Disk;
 use spool::{AppendError, Entry, Frame, Lost, OpenError, ReadError, Recovery, Spool};
-use tokio::sync::watch;
+use tokio::sync::{Notify, futures::Notified, watch};
 
 use crate::config::SpoolConfig;
 use crate::fate::{Fate, Replaces};
@@ -70,7 +70,8 @@ pub(crate) struct Hold {
     id: SpoolId,
     hasher: StreamHasher,
     durable: watch::Sender<u64>,
-    released: watch::Sender<u64>,
+    /// Told when something is released. It wakes who waits in their order.
+    room: Notify,
     /// What this spool was made to replace.
     replaces: Option<SpoolId>,
     /// What must become of it.
@@ -155,7 +156,6 @@ impl Hold {
     ) -> Self {
         let id = SpoolId(spool.id());
         let (durable, _) = watch::channel(spool.durable());
-        let (released, _) = watch::channel(spool.released().0);
         Self {
             inner: Mutex::new(Inner { spool, places }),
             disk: Arc::clone(disk),
@@ -163,7 +163,7 @@ impl Hold {
             id,
             hasher: owner.hasher(id),
             durable,
-            released,
+            room: Notify::new(),
             replaces: None,
             fate: Mutex::new(Fate::none(id)),
             has_hole: false,
@@ -218,9 +218,9 @@ impl Hold {
         self.durable.subscribe()
     }
 
-    /// The last released sequence, now and as it changes.
-    pub(crate) fn released(&self) -> watch::Receiver<u64> {
-        self.released.subscribe()
+    /// Ends when something is released after it was called.
+    pub(crate) fn room(&self) -> Notified<'_> {
+        self.room.notified()
     }
 
     /// The trim point and the chain there.
@@ -394,7 +394,7 @@ impl Hold {
         spool.release(to, chain.0)?;
         self.vitals.released(to, spool.disk_bytes());
         drop(inner);
-        self.released.send_if_modified(|held| std::mem::replace(held, to.max(*held)) < to);
+        self.room.notify_waiters();
         Ok(())
     }
 

@@ -28,9 +28,12 @@ use crate::verify::Verified;
 /// alone. With what one batch may have, a commit record stays within its limit.
 const COMMIT_CURSOR_BYTES_MAX: usize = 4 << 20;
 
-/// Fewer inflated bytes than this wait twice as long for their commit: a small
-/// segment compresses badly, and its record weighs as much as the events.
+/// Fewer inflated bytes than this wait longer for their commit: a small segment
+/// compresses badly, and its record weighs as much as the events.
 const FLUSH_WORTH_BYTES: u64 = 2 * 1024 * 1024;
+
+/// So many times as long.
+const QUIET_AGES: u32 = 3;
 
 /// A stream's committed end, as sessions see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +241,7 @@ impl Buffer {
             inner.oldest.get_or_insert_with(Instant::now);
         }
         let is_worth_it = is_urgent || inner.inflated_bytes >= FLUSH_WORTH_BYTES;
-        let age = if is_worth_it { self.flush_age } else { 2 * self.flush_age };
+        let age = if is_worth_it { self.flush_age } else { QUIET_AGES * self.flush_age };
         inner.oldest.map(|oldest| oldest + age)
     }
 

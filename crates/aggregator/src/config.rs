@@ -10,7 +10,7 @@ pub struct Config {
     pub listen: String,
     /// Bytes that credits and uncommitted batches may occupy together.
     pub buffer_bytes: u64,
-    /// Commit when the oldest buffered batch has waited this long; twice as long
+    /// Commit when the oldest buffered batch has waited this long; three times as long
     /// while less than 2 MiB of events wait.
     pub flush_age_millis: u64,
     /// Commit when this many inflated bytes wait.

@@ -14,6 +14,9 @@ pub const FRAME_BYTES_MIN: usize = 256 * 1024;
 /// Shared frames are cut at this many inflated bytes.
 const SHARED_FRAME_BYTES: usize = 4 * 1024 * 1024;
 
+/// Room that is made ahead for lines that several frames hold.
+const RESERVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// No frame inflates to more than this; what claims to is damaged.
 const FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -186,11 +189,27 @@ impl Lines {
             if left == 0 && taken.is_empty() {
                 return Ok(piece);
             }
+            if taken.is_empty() {
+                taken.reserve(piece.len() + self.inflated_ahead(left));
+            }
             taken.extend_from_slice(&piece);
             if left == 0 {
                 return Ok(taken.into());
             }
         }
+    }
+
+    /// About how many bytes the frames have that hold the next `lines`.
+    fn inflated_ahead(&self, mut lines: u64) -> usize {
+        let mut ahead = 0_u64;
+        for (_, inflated, held) in self.frames.as_slice() {
+            if lines == 0 || ahead >= RESERVE_BYTES_MAX {
+                break;
+            }
+            ahead += inflated;
+            lines = lines.saturating_sub(*held);
+        }
+        usize::try_from(ahead.min(RESERVE_BYTES_MAX)).unwrap_or(0)
     }
 
     /// The line of a row, without its line feed; rows must ascend, and walks
@@ -243,7 +262,7 @@ pub(crate) fn inflate(frame: &[u8], inflated: u64, lines: u64) -> Result<Bytes, 
     }
     let text = zstd::bulk::decompress(frame, inflated)
         .map_err(|error| format!("a frame does not inflate: {error}"))?;
-    let found = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let found = memchr::memchr_iter(b'\n', &text).count() as u64;
     if text.len() != inflated || found != lines || text.last() != Some(&b'\n') {
         return Err("a frame's size or lines are not those of its record".to_owned());
     }
@@ -253,12 +272,10 @@ pub(crate) fn inflate(frame: &[u8], inflated: u64, lines: u64) -> Result<Bytes, 
 /// The length of the first `lines` lines of `bytes` (or of all), and their number.
 fn prefix(bytes: &[u8], lines: u64) -> (usize, u64) {
     let mut found = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        if *byte == b'\n' {
-            found += 1;
-            if found == lines {
-                return (at + 1, found);
-            }
+    for at in memchr::memchr_iter(b'\n', bytes) {
+        found += 1;
+        if found == lines {
+            return (at + 1, found);
         }
     }
     (bytes.len(), found)

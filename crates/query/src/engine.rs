@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Expr, lit};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext, col};
 use futures::TryStreamExt;
+use futures::future::BoxFuture;
 use journal::Journal;
 use store::Store;
 use table::schema::fresh_schema;
@@ -77,6 +78,9 @@ pub struct Selection {
 }
 
 /// Answers questions about one store.
+///
+/// What it gives is boxed, so that the planner's code is compiled here and not
+/// again in every program that asks.
 #[derive(Debug)]
 pub struct Engine {
     store: Store,
@@ -120,18 +124,14 @@ impl Engine {
     /// # Errors
     /// If the statement is wrong or would change something, if anything that the
     /// answer needs could not be read, or a limit is reached.
-    pub async fn ask(&self, question: &Question) -> Result<Answer, QueryError> {
-        let parsed = parse(&question.sql, &question.tables)?;
-        let notes = parsed.notes.clone();
-        let mut answer = self
-            .answer(async |context| {
-                let frame = planned(context, &parsed).await?;
-                let values = question.values();
-                if values.is_empty() { Ok(frame) } else { frame.with_param_values(values) }
-            })
-            .await?;
-        answer.note(notes);
-        Ok(answer)
+    pub fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answer, QueryError>> {
+        Box::pin(async move {
+            let parsed = parse(&question.sql, &question.tables)?;
+            let notes = parsed.notes.clone();
+            let mut answer = self.answer(Wanted::Statement(&parsed, question)).await?;
+            answer.note(notes);
+            Ok(answer)
+        })
     }
 
     /// What statements for other engines say of this store: the accounts, regions
@@ -139,7 +139,11 @@ impl Engine {
     ///
     /// # Errors
     /// If the table's log cannot be read.
-    pub async fn place(&self, store: &str) -> Result<Place, QueryError> {
+    pub fn place<'a>(&'a self, store: &'a str) -> BoxFuture<'a, Result<Place, QueryError>> {
+        Box::pin(self.read_place(store))
+    }
+
+    async fn read_place(&self, store: &str) -> Result<Place, QueryError> {
         let snapshot = TableSnapshot::load(&self.store, &self.options.trail)
             .await
             .map_err(QueryError::Table)?;
@@ -179,43 +183,25 @@ impl Engine {
     /// # Errors
     /// If the filter cannot be meant, a column does not exist, or anything that
     /// the answer needs could not be read.
-    pub async fn events(
-        &self,
-        filter: &EventFilter,
-        selection: &Selection,
-    ) -> Result<Answer, QueryError> {
-        let condition = filter.condition()?;
-        self.answer(async |context| {
-            let mut frame = context.table("events").await?;
-            if let Some(condition) = &condition {
-                frame = frame.filter(condition.clone())?;
-            }
-            if selection.newest_first {
-                let newest = ["eventtime", "orgtrail_record", "orgtrail_row"];
-                frame = frame.sort(newest.map(|name| col(name).sort(false, false)).to_vec())?;
-            }
-            if let Some(limit) = selection.limit {
-                frame = frame.limit(0, Some(limit))?;
-            }
-            if !selection.columns.is_empty() {
-                frame = frame.select(selection.columns.iter().map(|name| column(name)))?;
-            }
-            Ok(frame)
+    pub fn events<'a>(
+        &'a self,
+        filter: &'a EventFilter,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Answer, QueryError>> {
+        Box::pin(async move {
+            let condition = filter.condition()?;
+            self.answer(Wanted::Events(condition.as_ref(), selection)).await
         })
-        .await
     }
 
     /// Plans and begins a question. Settling and compaction may remove a file
     /// between the view and the reading; then another view is taken.
-    async fn answer(
-        &self,
-        question: impl AsyncFn(&SessionContext) -> Result<DataFrame, DataFusionError>,
-    ) -> Result<Answer, QueryError> {
+    async fn answer(&self, wanted: Wanted<'_>) -> Result<Answer, QueryError> {
         let mut views = 0;
         loop {
             views += 1;
             let view = Arc::new(self.view().await?);
-            match self.begin(&view, &question).await {
+            match self.begin(&view, wanted).await {
                 Err(QueryError::Missing { path }) if views < VIEWS_MAX => {
                     tracing::debug!(%path, "settled or compacted meanwhile, asking again");
                 }
@@ -228,16 +214,12 @@ impl Engine {
         }
     }
 
-    async fn begin(
-        &self,
-        view: &Arc<View>,
-        question: &impl AsyncFn(&SessionContext) -> Result<DataFrame, DataFusionError>,
-    ) -> Result<Answer, QueryError> {
+    async fn begin(&self, view: &Arc<View>, wanted: Wanted<'_>) -> Result<Answer, QueryError> {
         let memory_bytes = self.options.limits.memory_bytes;
         let turn = self.running.begin(view).await?;
         let run = async {
             let context = self.context(view)?;
-            let frame = question(&context).await?;
+            let frame = wanted.frame(&context).await?;
             let task = Arc::new(frame.task_ctx());
             let plan = frame.create_physical_plan().await?;
             turn.runs(Arc::clone(&plan));
@@ -277,6 +259,42 @@ impl Engine {
         functions::register(&context);
         context.register_table(EVENTS, Arc::new(EventsTable { view: Arc::clone(view) }))?;
         Ok(context)
+    }
+}
+
+/// What a question wants, once it is understood.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    Statement(&'a Parsed, &'a Question),
+    Events(Option<&'a Expr>, &'a Selection),
+}
+
+impl Wanted<'_> {
+    async fn frame(self, context: &SessionContext) -> Result<DataFrame, DataFusionError> {
+        match self {
+            Self::Statement(parsed, question) => {
+                let frame = planned(context, parsed).await?;
+                let values = question.values();
+                if values.is_empty() { Ok(frame) } else { frame.with_param_values(values) }
+            }
+            Self::Events(condition, selection) => {
+                let mut frame = context.table(EVENTS).await?;
+                if let Some(condition) = condition {
+                    frame = frame.filter(condition.clone())?;
+                }
+                if selection.newest_first {
+                    let newest = ["eventtime", "orgtrail_record", "orgtrail_row"];
+                    frame = frame.sort(newest.map(|name| col(name).sort(false, false)).to_vec())?;
+                }
+                if let Some(limit) = selection.limit {
+                    frame = frame.limit(0, Some(limit))?;
+                }
+                if !selection.columns.is_empty() {
+                    frame = frame.select(selection.columns.iter().map(|name| column(name)))?;
+                }
+                Ok(frame)
+            }
+        }
     }
 }
 

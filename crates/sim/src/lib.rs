@@ -19,6 +19,7 @@ mod machine;
 pub mod outage;
 mod plan;
 mod process;
+mod pushes;
 mod server;
 mod source;
 mod trace;

@@ -20,6 +20,8 @@ pub(crate) struct Machine {
     pub(crate) disk: FaultyDisk,
     saved: Option<FaultyDisk>,
     process: Option<JoinSet<Result<(), AgentError>>>,
+    /// Whoever pushes to it.
+    applications: JoinSet<()>,
     /// Everything was read and acked.
     pub(crate) delivered: bool,
     /// It was fenced, and a person took it away.
@@ -57,6 +59,7 @@ impl Machine {
             disk: FaultyDisk::default(),
             saved: None,
             process: None,
+            applications: JoinSet::new(),
             delivered: false,
             retired: false,
             rates,
@@ -82,8 +85,14 @@ impl Machine {
         self.process = Some(process);
     }
 
+    /// An application runs on it, until the agent ends.
+    pub(crate) fn run_application(&mut self, run: impl Future<Output = ()> + Send + 'static) {
+        self.applications.spawn(run);
+    }
+
     /// kill -9: what was written is there, since the machine goes on.
     pub(crate) async fn kill(&mut self) {
+        self.applications.shutdown().await;
         if let Some(mut process) = self.process.take() {
             process.abort_all();
             while process.join_next().await.is_some() {}
@@ -170,7 +179,9 @@ impl Machine {
 
     /// How its process ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<Ended> {
-        let ended = match self.process.as_mut()?.try_join_next()? {
+        let ended = self.process.as_mut()?.try_join_next()?;
+        self.applications.abort_all();
+        let ended = match ended {
             Ok(Ok(())) => {
                 self.delivered = true;
                 Ended::Delivered

@@ -62,7 +62,7 @@ async fn run(world: &mut World) -> Result<Day, String> {
     world.pause_millis_max = 400;
     world.calm().await?;
     let (agents, records) = (world.plan.agents, world.plan.records);
-    let after = world.truth.account(agents, records, true).await?.totals.journaled;
+    let after = world.truth.account(agents, records, &world.pushes, true).await?.totals.journaled;
     Ok(Day { first_hour_bytes_max, rest_bytes_max, before, after })
 }
 

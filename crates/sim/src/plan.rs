@@ -82,6 +82,8 @@ pub(crate) struct Faults {
     pub(crate) jumps: bool,
     /// Passes and settling run beside ingest.
     pub(crate) table: bool,
+    /// Applications push to agents.
+    pub(crate) pushes: bool,
 }
 
 impl Faults {
@@ -126,6 +128,7 @@ impl Faults {
             restores: dice.one_in(8),
             jumps: dice.one_in(3),
             table: dice.one_in(2),
+            pushes: dice.one_in(2),
         }
     }
 }

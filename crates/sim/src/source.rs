@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 pub(crate) const SOURCES: [&str; 2] = ["left", "right"];
 
 /// Every so many records is none, and must be found in quarantine.
-const SET_ASIDE_EVERY: u64 = 9;
+pub(crate) const SET_ASIDE_EVERY: u64 = 9;
 
 /// Yields the records 1 to `count` of one agent's source.
 pub(crate) struct Numbered {

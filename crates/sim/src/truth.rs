@@ -18,6 +18,7 @@ use store::Store;
 use table::decode::Footer;
 use table::{Filter, TRAIL_DEFAULT, TableSnapshot};
 
+use crate::pushes::Pushes;
 use crate::source::{SOURCES, event_id, record};
 
 /// A promise that was not kept, in a sentence.
@@ -112,6 +113,7 @@ impl Truth {
         &self,
         agents: usize,
         records: u64,
+        pushes: &Pushes,
         all: bool,
     ) -> Result<State, Broken> {
         let journal = self.journal();
@@ -141,6 +143,7 @@ impl Truth {
                 }
             }
         }
+        pushes.account(&mut found, all)?;
         if let Some((line, _)) = found.first_key_value() {
             let line = String::from_utf8_lossy(line);
             return Err(format!("the journal holds what nobody sent: {line}"));

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::link::LinkRates;
 use crate::machine::{Ended, Machine, owner, spool_config, state_dir};
 use crate::plan::{Faults, Mode, Plan};
+use crate::pushes::{PUSHED, Pushes};
 use crate::server::{Ground, Server, Wire};
 use crate::source::{Numbered, SOURCES};
 use crate::trace::Trace;
@@ -92,6 +93,7 @@ pub struct World {
     pub(crate) pause_millis_max: u64,
     pub(crate) buffer_bytes: u64,
     fenced: u64,
+    pub(crate) pushes: Pushes,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -160,6 +162,7 @@ impl World {
             pause_millis_max: 400,
             buffer_bytes: 16 << 20,
             fenced: 0,
+            pushes: Pushes::default(),
             faults,
             trace,
             dice,
@@ -174,7 +177,11 @@ impl World {
         if all {
             self.calm().await?;
         }
-        let state = self.truth.account(self.plan.agents, self.plan.records, all).await?;
+        let (agents, records) = (self.plan.agents, self.plan.records);
+        let state = self.truth.account(agents, records, &self.pushes, all).await?;
+        if state.totals.gaps > 0 && self.pushes.nobody_is_excused() && !self.faults.in_pieces {
+            return Err(format!("{} gaps, and nothing was damaged", state.totals.gaps));
+        }
         let mut passes = 0;
         if self.faults.table {
             if all {
@@ -316,6 +323,7 @@ impl World {
         self.trace.note(&format!("machine {index} is installed anew"));
         if let Some(machine) = self.machines.get_mut(index) {
             machine.reinstall().await;
+            self.pushes.excuse(machine.agent);
         }
         Ok(())
     }
@@ -323,6 +331,9 @@ impl World {
     async fn roll_back(&mut self, index: usize) -> Result<(), Broken> {
         if let Some(machine) = self.machines.get_mut(index) {
             let done = machine.save_or_roll_back().await;
+            if done == "rolled back" {
+                self.pushes.excuse(machine.agent);
+            }
             self.trace.note(&format!("machine {index} is {done}"));
         }
         Ok(())
@@ -333,6 +344,7 @@ impl World {
         let same = self.machines.iter().filter(|other| other.agent == machine.agent);
         if same.count() < CLONES_MAX {
             self.trace.note(&format!("machine {index} has a clone"));
+            self.pushes.excuse(machine.agent);
             let clone = machine.clone_of_it();
             self.machines.push(clone);
         }
@@ -349,6 +361,7 @@ impl World {
                 self.objects.restore(&older);
                 self.truth.begin_again();
                 self.restored = true;
+                (0..self.plan.agents).for_each(|agent| self.pushes.excuse(agent));
             }
             _ => self.older = Some(self.objects.copy()),
         }
@@ -388,11 +401,18 @@ impl World {
         let Some(agent) = self.machines.get(index).map(|machine| self.agent(machine)) else {
             return;
         };
+        let (pushes, count) = (self.pushes.clone(), self.plan.records);
+        let (dice, trace) = (self.dice.clone(), self.trace.clone());
         if let Some(machine) = self.machines.get_mut(index)
             && !machine.is_running()
             && !machine.retired
         {
+            let inlet = agent.inlet.clone();
             machine.start(agent, once);
+            // In the calm nobody begins anything, so that it ends.
+            if self.faults.pushes && !once {
+                machine.run_application(pushes.run(machine.agent, inlet, count, dice, trace));
+            }
         }
     }
 
@@ -418,7 +438,7 @@ impl World {
             blocking: Blocking::Inline,
             label: format!("agent {agent}"),
             read: Arc::default(),
-            pushes: Vec::new(),
+            pushes: self.faults.pushes.then(|| PUSHED.to_owned()).into_iter().collect(),
             inlet: Inlet::default(),
             vitals: Vitals::default(),
         }

@@ -28,12 +28,13 @@ enum Fate {
 fn fate(guard: Guard) -> Fate {
     match guard {
         Guard::ReadBack => Fate::Harmless("what is then found committed is dropped"),
-        // What was admitted twice is dropped before it is committed.
-        Guard::BufferedEnd => Fate::CoveredBy(Guard::CumulativeValidation),
         // A batch that names its chain cannot begin elsewhere.
         Guard::Watermark => Fate::CoveredBy(Guard::ChainOfBatch),
         Guard::FencedStops => Fate::Harmless("two instances take over from each other"),
         Guard::StaleIsNoFork => Fate::Harmless("these sources can be read again"),
+        // A source that can be read again is, and of what was pushed into the hole
+        // nothing was accepted.
+        Guard::PoisonAfterFailedSync => Fate::Harmless("what is lost is found to be a hole"),
         Guard::SweepByRecord => Fate::Harmless("no intent names what was retired"),
         _ => Fate::Noticed,
     }

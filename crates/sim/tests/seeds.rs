@@ -72,7 +72,10 @@ fn while_faults_go_on_no_promise_is_ever_broken() {
 #[test]
 fn when_faults_stop_everything_arrives_once() {
     let outcomes = run_all(Mode::Liveness);
-    assert!(outcomes.iter().all(|outcome| outcome.journaled == 160), "two agents, two sources");
+    let sources = 160;
+    assert!(outcomes.iter().all(|outcome| outcome.journaled >= sources), "two agents, two sources");
+    let is_pushed = |outcome: &Outcome| outcome.journaled > sources;
+    assert!(!are_many(&outcomes) || outcomes.iter().any(is_pushed), "applications push");
 }
 
 #[test]

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
-use arrow::compute::interleave_record_batch;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use integrity::sha256;
@@ -16,6 +15,7 @@ use object_store::path::Path;
 use parquet::errors::ParquetError;
 use store::{CreateError, Store, StoreError};
 
+use crate::choose::choose;
 use crate::decode::Footer;
 use crate::encode::{Encoded, FileWriter, Kind};
 use crate::error::TableError;
@@ -156,7 +156,7 @@ impl<'a> Sorted<'a> {
     }
 
     fn rows(&self, rows: &[RowAt]) -> Result<RecordBatch, ArrowError> {
-        interleave_record_batch(&self.batches, rows)
+        choose(&self.batches, rows)
     }
 }
 

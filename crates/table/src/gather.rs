@@ -5,7 +5,6 @@
 //! and on nothing else, so another process gathers the same.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::BufRead;
 
 use arrow::array::RecordBatch;
 use event::set_aside;
@@ -257,10 +256,12 @@ pub(crate) fn pin(
 /// Takes the next line off `rest`, without its line feed.
 fn next_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let whole = *rest;
-    // Reading from memory does not fail, and this search is the platform's own.
-    let length = rest.skip_until(b'\n').unwrap_or(whole.len());
-    let line = whole.get(..length).unwrap_or(whole);
-    line.strip_suffix(b"\n").unwrap_or(line)
+    let (line, after) = match memchr::memchr(b'\n', whole) {
+        Some(at) => (whole.get(..at), whole.get(at + 1..)),
+        None => (None, None),
+    };
+    *rest = after.unwrap_or_default();
+    line.unwrap_or(whole)
 }
 
 #[cfg(test)]

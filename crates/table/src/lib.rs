@@ -47,6 +47,7 @@ pub mod row;
 pub mod schema;
 
 mod checkpoint;
+mod choose;
 mod compact;
 mod config;
 mod duplicates;

@@ -12,12 +12,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::interleave_record_batch;
 use arrow::row::Rows;
 use bytes::Bytes;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
 
+use crate::choose::choose;
 use crate::decode::Footer;
 use crate::encode::{FileWriter, Kind};
 use crate::error::TableError;
@@ -205,8 +205,7 @@ impl Merge {
             return Ok(());
         }
         let batches: Vec<&RecordBatch> = self.inputs.iter().map(|input| &input.batch).collect();
-        let rows = interleave_record_batch(&batches, &self.chosen)
-            .map_err(|error| encode_failed(&error))?;
+        let rows = choose(&batches, &self.chosen).map_err(|error| encode_failed(&error))?;
         output.writer.write(&rows).map_err(|error| encode_failed(&error))?;
         self.rows += self.chosen.len() as u64;
         self.chosen.clear();
