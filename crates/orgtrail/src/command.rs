@@ -13,6 +13,8 @@ mod schema;
 mod serve;
 mod status;
 mod time;
+mod trace;
+mod who;
 
 use std::future::Future;
 use std::io::IsTerminal;
@@ -50,6 +52,10 @@ enum Command {
     Ca(ca::Args),
     /// Show events, newest first.
     Events(events::Args),
+    /// Show every event that names a key, an ARN, an address or an id.
+    Who(who::Args),
+    /// Follow an access key to the sessions and keys that were issued with it.
+    Trace(trace::Args),
     /// Ask in SQL.
     Query(query::Args),
     /// Print statements that make the table known to DuckDB, Athena, Trino, Spark or Glue.
@@ -93,6 +99,8 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Demo(args) => demo::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Events(args) => until_signal(Box::pin(events::run(args))).await,
+            Command::Who(args) => until_signal(Box::pin(who::run(args))).await,
+            Command::Trace(args) => until_signal(Box::pin(trace::run(args))).await,
             Command::Query(args) => until_signal(Box::pin(query::run(args))).await,
             Command::Export(args) => until_signal(Box::pin(export::run(args))).await,
             Command::Schema(args) => until_signal(Box::pin(schema::run(args))).await,

@@ -36,6 +36,9 @@ pub struct EventFilter {
     pub addresses: Vec<String>,
     /// What was touched: an ARN, a name or an id, or the end of one.
     pub resources: Vec<String>,
+    /// Whatever a record names, acting or acted upon: a key, an ARN or its end, a
+    /// user, a role, a principal id, an address, an account or another id.
+    pub named: Vec<String>,
     /// Error codes; `*` means any error.
     pub errors: Vec<String>,
     /// Only reads, or only writes.
@@ -79,6 +82,7 @@ impl EventFilter {
             }),
             condition(&self.addresses, text("sourceipaddress")),
             condition(&self.resources, resource),
+            condition(&self.named, named),
             condition(&self.errors, error),
             self.read_only.map(|read_only| col("readonly").eq(lit(read_only))),
         ];
@@ -91,7 +95,7 @@ impl EventFilter {
         {
             return Err(InvalidFilter::Time { from, to });
         }
-        let options: [(&'static str, &[String]); 9] = [
+        let options: [(&'static str, &[String]); 10] = [
             ("--account", &self.accounts),
             ("--region", &self.regions),
             ("--event", &self.events),
@@ -100,6 +104,7 @@ impl EventFilter {
             ("--key", &self.keys),
             ("--ip", &self.addresses),
             ("--resource", &self.resources),
+            ("what is looked for", &self.named),
             ("--error", &self.errors),
         ];
         for (name, values) in options {
@@ -158,10 +163,36 @@ fn resource(pattern: &Pattern) -> Expr {
         format!("*:{}\n*", pattern.text),
     ];
     let listed = ends.iter().map(|end| like(listed.clone(), end)).reduce(Expr::or);
-    let inside = ["requestparameters", "responseelements"].into_iter().flat_map(|column| {
-        ["\"", "/", ":"].map(|before| like(col(column), &format!("*{before}{}\"*", pattern.text)))
+    let listed = listed.unwrap_or_else(|| lit(false));
+    listed.or(inside(pattern, &["requestparameters", "responseelements"]))
+}
+
+/// As a value, or the end of one, of columns that hold JSON.
+fn inside(pattern: &Pattern, columns: &[&str]) -> Expr {
+    let ends = columns.iter().flat_map(|column| {
+        ["\"", "/", ":"].map(|before| like(col(*column), &format!("*{before}{}\"*", pattern.text)))
     });
-    inside.fold(listed.unwrap_or_else(|| lit(false)), Expr::or)
+    ends.reduce(Expr::or).unwrap_or_else(|| lit(false))
+}
+
+/// Wherever a record names it, whoever acts.
+fn named(pattern: &Pattern) -> Expr {
+    let identity = || col("useridentity");
+    let columns = [
+        identity().field("accesskeyid"),
+        identity().field("accountid"),
+        identity().field("sessioncontext").field("sessionissuer").field("principalid"),
+        col("sourceipaddress"),
+        col("account"),
+        col("recipientaccountid"),
+        col("vpcendpointid"),
+        col("sharedeventid"),
+    ];
+    let session = like(identity().field("principalid"), &format!("{}:*", pattern.text));
+    let inside = inside(pattern, &["additionaleventdata", "serviceeventdetails"]);
+    let rest = session.or(inside);
+    let any = columns.into_iter().fold(rest, |any, column| any.or(pattern.matches(column)));
+    any.or(principal(pattern)).or(resource(pattern))
 }
 
 fn error(pattern: &Pattern) -> Expr {

@@ -17,6 +17,7 @@
 //! - `events_table`: what DataFusion sees; `pruning` chooses files, `reader`
 //!   counts what is read and remembers which files were opened
 //! - [`Answer`]: the rows, then what they cover
+//! - `trace`: where an access key leads, in several questions
 //! - `json_get`: values out of JSON, for people
 //!
 //! # Why no SQL is ever put together from values
@@ -42,6 +43,7 @@ mod question;
 mod reader;
 mod saved;
 mod tail;
+mod trace;
 mod view;
 mod views;
 
@@ -56,3 +58,4 @@ pub use limits::{Limits, MEMORY_BYTES, QUESTIONS_MAX, SPILL_BYTES, Scanned, TIME
 pub use parquet_rows::ParquetRows;
 pub use question::Question;
 pub use saved::{InvalidParameter, Parameter, Saved};
+pub use trace::{DEPTH_MAX, HOPS_MAX, Hop, KeyUse, Proof, Trace};

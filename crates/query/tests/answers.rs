@@ -13,7 +13,7 @@ use journal::{BatchEntry, BatchLines, Body, Certificate, Committed, Journal, Ope
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use query::{Answer, Engine, EventFilter, Options, QueryError, Selection};
+use query::{Answer, Engine, EventFilter, Options, Proof, QueryError, Selection};
 use sample::{Organization, Shape};
 use seam::{Blocking, Clock, Entropy};
 use serde_json::Value;
@@ -246,6 +246,27 @@ async fn each_filter_chooses_what_brute_force_chooses() {
                 let arn = text(record, "/userIdentity/arn").unwrap_or_default();
                 text(record, "/userIdentity/userName").as_deref() == Some("svc-backup")
                     || arn.ends_with("/svc-backup")
+            }),
+        ),
+        (
+            "named: a key that was made and never used",
+            EventFilter { named: list(&[&incident.planted_access_key_id]), ..filter() },
+            Box::new(|record| record.to_string().contains(&incident.planted_access_key_id)),
+        ),
+        (
+            "named: a key that was used, and an address",
+            EventFilter { named: list(&[&incident.access_key_id, &incident.address]), ..filter() },
+            Box::new(|record| {
+                let text = record.to_string();
+                text.contains(&incident.access_key_id) || text.contains(&incident.address)
+            }),
+        ),
+        (
+            "named: a user's ARN",
+            EventFilter { named: list(&[&incident.user_arn]), ..filter() },
+            Box::new(|record| {
+                // As a whole value; it stands inside error messages, too.
+                record.to_string().contains(&format!("\"{}\"", incident.user_arn))
             }),
         ),
         (
@@ -541,4 +562,95 @@ async fn a_file_that_settling_removed_meanwhile_is_no_error() {
         AccountId::from_bytes(record["recipientAccountId"].as_str().unwrap_or_default().as_bytes())
             .is_some()
     }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_follows_a_leaked_key_into_every_account_and_to_the_key_that_was_planted() {
+    let world = World::mixed().await;
+    let incident = Organization::with_shape(5, SHAPE).incident();
+    let engine = world.engine();
+    let trace = engine.trace(&incident.access_key_id, None, None).await.expect("a trace");
+    assert!(trace.origin.is_empty() && !trace.cut, "{trace:?}");
+    assert_eq!(trace.uses[&incident.access_key_id].who, incident.user_arn);
+    for account in &incident.entered {
+        let entered = trace.hops.iter().find(|hop| {
+            hop.from.as_deref() == Some(&incident.access_key_id)
+                && hop.event_name == "AssumeRole"
+                && hop.target.contains(&account.to_string())
+        });
+        let entered = entered.unwrap_or_else(|| panic!("no hop into {account}: {trace:?}"));
+        assert_eq!(entered.proof, Proof::IssuedKey);
+        let session = entered.to.as_ref().expect("the answer names the key");
+        assert_eq!(trace.uses[session].accounts, 1, "{account}");
+        assert_eq!(trace.uses[session].address, incident.address);
+    }
+    let planted =
+        trace.hops.iter().find(|hop| hop.to.as_ref() == Some(&incident.planted_access_key_id));
+    assert_eq!(planted.expect("the planted key").event_name, "CreateAccessKey");
+
+    let back = engine.trace(&incident.planted_access_key_id, None, None).await.expect("a trace");
+    let names: Vec<&str> = back.origin.iter().map(|hop| hop.event_name.as_str()).collect();
+    assert_eq!(names, ["AssumeRole", "CreateAccessKey"]);
+    assert_eq!(back.origin[0].from.as_ref(), Some(&incident.access_key_id));
+}
+
+/// A record of STS: who called with which key, and what else it says.
+fn sts(number: u64, account: u64, caller: &str, rest: &str) -> Vec<u8> {
+    format!(
+        r#"{{"eventVersion":"1.11","eventTime":"2026-11-19T10:00:{number:02}Z","awsRegion":"us-east-1","eventSource":"sts.amazonaws.com","eventName":"AssumeRole","eventID":"id-{number}","recipientAccountId":"{account:012}","userIdentity":{{{caller}}}{rest}}}"#
+    )
+    .into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_says_how_each_hop_is_proven() {
+    let mut world = World::new().await;
+    let first = r#""type":"IAMUser","arn":"arn:aws:iam::000000000001:user/u","accessKeyId":"AKIAFIRSTFIRSTFIRST1""#;
+    let asks = |role: &str, session: &str| {
+        format!(
+            r#","requestParameters":{{"roleArn":"arn:aws:iam::{role}","roleSessionName":"{session}"}}"#
+        )
+    };
+    let acts = |arn: &str, key: &str| {
+        format!(r#""type":"AssumedRole","arn":"arn:aws:sts::{arn}","accessKeyId":"{key}""#)
+    };
+    let shared = r#","sharedEventID":"shared-1""#;
+    let answer = r#","responseElements":{"credentials":{"accessKeyId":"ASIASHAREDSHAREDSHA2"}}"#;
+    let other = r#""type":"AWSAccount","accountId":"000000000001""#;
+    let used = |number, arn: &str, key: &str| {
+        let record = sts(number, 3, &acts(arn, key), "");
+        String::from_utf8(record).expect("text").replace("AssumeRole\"", "GetCallerIdentity\"")
+    };
+    world
+        .write(&[
+            // Our record has no answer, the other account's has.
+            sts(1, 1, first, &format!("{}{shared}", asks("000000000002:role/A", "s"))),
+            sts(2, 2, other, &format!("{}{shared}{answer}", asks("000000000002:role/A", "s"))),
+            // Nobody's record names the key; a session of that name follows.
+            sts(3, 1, first, &asks("000000000003:role/path/B", "weak")),
+            used(4, "000000000003:assumed-role/B/weak", "ASIAWEAKWEAKWEAKWEA3").into_bytes(),
+            // Neither: and one that failed is no hop.
+            sts(5, 1, first, &asks("000000000004:role/C", "unseen")),
+            sts(6, 1, first, &format!(r#"{},"errorCode":"AccessDenied""#, asks("5:role/D", "no"))),
+        ])
+        .await;
+    let trace = world.engine().trace("AKIAFIRSTFIRSTFIRST1", None, None).await.expect("a trace");
+    let hops: Vec<_> = trace
+        .hops
+        .iter()
+        .map(|hop| (hop.event_id.as_str(), hop.to.as_deref(), hop.proof))
+        .collect();
+    assert_eq!(
+        hops,
+        [
+            ("id-1", Some("ASIASHAREDSHAREDSHA2"), Proof::SharedEvent),
+            ("id-3", Some("ASIAWEAKWEAKWEAKWEA3"), Proof::SessionName),
+            ("id-5", None, Proof::IssuedKey),
+        ]
+    );
+    assert_eq!(trace.uses["ASIAWEAKWEAKWEAKWEA3"].events, 1);
+    assert_eq!(trace.uses["AKIAFIRSTFIRSTFIRST1"].failed, 1);
+    let later = Some("2026-11-19T10:00:02Z".parse().expect("a time"));
+    let trace = world.engine().trace("AKIAFIRSTFIRSTFIRST1", later, None).await.expect("a trace");
+    assert_eq!(trace.hops.len(), 2, "what was before is not asked for");
 }

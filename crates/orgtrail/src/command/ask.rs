@@ -61,12 +61,9 @@ pub(crate) struct OutputArgs {
     quiet: bool,
 }
 
-/// Which events.
+/// Between which times.
 #[derive(Debug, Default, Args)]
-#[command(
-    next_help_heading = "Which events (repeat = or, different = and, leading ! = not, * = anything)"
-)]
-pub(crate) struct FilterArgs {
+pub(crate) struct TimeArgs {
     /// Events since then: 90m, 24h, 7d, today, a date, RFC 3339
     #[arg(long, value_name = "TIME", conflicts_with = "from")]
     since: Option<String>,
@@ -76,6 +73,31 @@ pub(crate) struct FilterArgs {
     /// Events before then; a date means its end
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
+}
+
+impl TimeArgs {
+    /// From when and before when, as it is meant at `now`.
+    pub(crate) fn window(
+        &self,
+        now: Timestamp,
+        zone: &TimeZone,
+    ) -> anyhow::Result<(Option<Timestamp>, Option<Timestamp>)> {
+        let time = |text: &Option<String>, side| {
+            text.as_deref().map(|text| parse(text, side, now, zone)).transpose().context(Misused)
+        };
+        let from = time(&self.since, Side::From)?.or(time(&self.from, Side::From)?);
+        Ok((from, time(&self.to, Side::To)?))
+    }
+}
+
+/// Which events.
+#[derive(Debug, Default, Args)]
+#[command(
+    next_help_heading = "Which events (repeat = or, different = and, leading ! = not, * = anything)"
+)]
+pub(crate) struct FilterArgs {
+    #[command(flatten)]
+    time: TimeArgs,
     /// Account id
     #[arg(long, value_name = "ID")]
     account: Vec<String>,
@@ -114,13 +136,10 @@ pub(crate) struct FilterArgs {
 impl FilterArgs {
     /// The filter that is meant at `now`.
     pub(crate) fn filter(self, now: Timestamp, zone: &TimeZone) -> anyhow::Result<EventFilter> {
-        let time = |text: &Option<String>, side| {
-            text.as_deref().map(|text| parse(text, side, now, zone)).transpose().context(Misused)
-        };
-        let since = time(&self.since, Side::From)?;
+        let (from, to) = self.time.window(now, zone)?;
         Ok(EventFilter {
-            from: since.or(time(&self.from, Side::From)?),
-            to: time(&self.to, Side::To)?,
+            from,
+            to,
             accounts: self.account,
             regions: self.region,
             events: self.event,
@@ -129,6 +148,7 @@ impl FilterArgs {
             keys: self.key,
             addresses: self.ip,
             resources: self.resource,
+            named: Vec::new(),
             errors: self.error,
             read_only: match (self.read_only, self.write) {
                 (true, _) => Some(true),
@@ -140,6 +160,11 @@ impl FilterArgs {
 }
 
 impl OutputArgs {
+    /// Of a command that prints one text to stdout.
+    pub(crate) fn plain(tz: Option<String>, quiet: bool) -> Self {
+        Self { out: None, tz, color: Color::default(), quiet }
+    }
+
     /// The time that a question is asked at.
     pub(crate) fn now(&self) -> Timestamp {
         Clock::system().now()
@@ -256,14 +281,18 @@ impl Asking {
             Err(error) if is_gone(&error) => return Ok(()),
             rows => rows?,
         };
-        let coverage = answer.coverage();
         if is_cut {
             eprintln!("only the first {rows} {what}s; there are more: --limit 0 shows all");
         }
+        self.close(rows, what, &answer.coverage())
+    }
+
+    /// Says on stderr what an answer of so many rows covers.
+    pub(crate) fn close(&self, rows: u64, what: &str, coverage: &Coverage) -> anyhow::Result<()> {
         if !self.quiet {
-            eprint!("{}", self.last_lines(rows, what, &coverage));
+            eprint!("{}", self.last_lines(rows, what, coverage));
         }
-        if self.require_complete && !self.is_complete(&coverage) {
+        if self.require_complete && !self.is_complete(coverage) {
             return Err(anyhow::Error::new(Incomplete));
         }
         Ok(())
