@@ -7,6 +7,7 @@ mod demo;
 mod events;
 mod export;
 mod files;
+mod list;
 mod people;
 mod query;
 mod schema;

@@ -27,7 +27,7 @@ use arrow::datatypes::SchemaRef;
 use clap::ValueEnum;
 use jiff::tz::TimeZone;
 
-pub(crate) use escape::for_terminal;
+pub(crate) use escape::{for_terminal, json_for_terminal};
 pub(crate) use target::{Color, Target};
 pub(crate) use value::time_text;
 

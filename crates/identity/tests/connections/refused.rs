@@ -95,7 +95,7 @@ async fn a_certificate_that_does_not_name_one_agent_of_ours_is_refused() {
     .await;
     check(&["spiffe://corp/account/11112222333x/agent/main"], "an account id is 12 digits").await;
     check(&["spiffe://corp/account/111122223333/agent/"], "no valid agent name").await;
-    check(&["spiffe://corp/account/111122223333/root/main"], "is neither an agent's").await;
+    check(&["spiffe://corp/account/111122223333/server/main"], "is neither an agent's").await;
     check(&["spiffe://other/account/111122223333/agent/main"], "is of organization other").await;
     check(&["https://corp.example/agent"], "does not begin with spiffe://").await;
     check(&[AGGREGATOR], "is an aggregator's").await;

@@ -1,6 +1,7 @@
 //! `orgtrail trace`: where an access key leads, as a tree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::ask::{Asking, OutputArgs, StoreArgs, TimeArgs, usage};
 use crate::exit::Misused;
-use crate::output::{for_terminal, print};
+use crate::output::{for_terminal, json_for_terminal, print};
 
 /// Follow an access key to the sessions and keys that were issued with it.
 #[derive(Debug, clap::Args)]
@@ -52,7 +53,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if args.key.len() < 16 || !args.key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         let what = format!(
             "{:?} is no access key id, as AKIAIOSFODNN7EXAMPLE: for anything else ask \
-             orgtrail events --principal, --ip or --resource",
+             orgtrail who",
             args.key
         );
         return Err(anyhow::Error::msg(what).context(Misused));
@@ -66,7 +67,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Form::Tree => {
             Tree { trace: &trace, zone: &asking.zone, text: String::new() }.draw(&args.key)
         }
-        Form::Json => serde_json::to_string_pretty(&as_json(&args.key, &trace)).context("write")?,
+        Form::Json => {
+            let json =
+                serde_json::to_string_pretty(&as_json(&args.key, &trace)).context("write")?;
+            match std::io::stdout().is_terminal() {
+                true => json_for_terminal(&json).into_owned(),
+                false => json,
+            }
+        }
     };
     print(&text)?;
     asking.close(trace.hops.len() as u64, "hop", &trace.coverage)
@@ -128,7 +136,9 @@ impl<'a> Tree<'a> {
     /// What was done with a key, in a line.
     fn key(&mut self, indent: &str, key: &str) {
         let Some(used) = self.trace.uses.get(key) else {
-            return self.push(indent, &format!("{key}  was not seen in use"));
+            // Keys of the last level of a trace that was cut were not looked for.
+            let unseen = if self.trace.cut { "may be in use" } else { "was not seen in use" };
+            return self.push(indent, &format!("{key}  {unseen}"));
         };
         let many = |count: u64, what: &str| match count {
             1 => format!("1 {what}"),
