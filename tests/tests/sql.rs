@@ -259,6 +259,7 @@ fn the_files_in_deploy_are_what_the_program_prints() {
         ("glue", "athena/glue-table.json"),
     ] {
         let mut command = Command::new(orgtrail().expect("the program"));
+        command.env_remove("ORGTRAIL_STORE");
         let printed = run(command.args(["schema", "--ddl", engine])).expect("printed");
         let path = workspace().join("deploy").join(file);
         if std::env::var_os("UPDATE_DOCS").is_some() {
