@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use futures::future::BoxFuture;
 use identity::SpeaksFor;
 use integrity::SpoolId;
 use seam::{Blocking, Clock, Disk, Entropy};
@@ -143,40 +144,46 @@ impl Agent {
     ///
     /// # Errors
     /// If a person has to act.
-    pub async fn run(&self, once: bool, stop: CancellationToken) -> Result<(), AgentError> {
-        loop {
-            let hold = Arc::new(self.hold().await?);
-            let ended = self.live(Arc::clone(&hold), once, &stop).await;
-            match ended {
-                Ok(Ended::Stopped | Ended::Drained) => return Ok(()),
-                Ok(Ended::Fork { why, heir }) => {
-                    self.vitals.forked();
-                    if let Err(error) = self.follow(hold, &why, heir).await {
-                        if !is_poison(&error) {
-                            return Err(error);
+    pub fn run(
+        &self,
+        once: bool,
+        stop: CancellationToken,
+    ) -> BoxFuture<'_, Result<(), AgentError>> {
+        Box::pin(async move {
+            loop {
+                let hold = Arc::new(self.hold().await?);
+                let ended = self.live(Arc::clone(&hold), once, &stop).await;
+                match ended {
+                    Ok(Ended::Stopped | Ended::Drained) => return Ok(()),
+                    Ok(Ended::Fork { why, heir }) => {
+                        self.vitals.forked();
+                        if let Err(error) = self.follow(hold, &why, heir).await {
+                            if !is_poison(&error) {
+                                return Err(error);
+                            }
+                            tracing::error!(
+                                error = &error as &dyn std::error::Error,
+                                "a new spool could not be made; trying again"
+                            );
+                            if !rest(&stop, RETRY).await {
+                                return Ok(());
+                            }
                         }
+                    }
+                    Err(error) if is_poison(&error) && !stop.is_cancelled() => {
                         tracing::error!(
                             error = &error as &dyn std::error::Error,
-                            "a new spool could not be made; trying again"
+                            "the spool must be opened again"
                         );
+                        drop(hold);
                         if !rest(&stop, RETRY).await {
                             return Ok(());
                         }
                     }
+                    Err(error) => return Err(error),
                 }
-                Err(error) if is_poison(&error) && !stop.is_cancelled() => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "the spool must be opened again"
-                    );
-                    drop(hold);
-                    if !rest(&stop, RETRY).await {
-                        return Ok(());
-                    }
-                }
-                Err(error) => return Err(error),
             }
-        }
+        })
     }
 
     /// Leaves a spool for a new one, which begins with what the heir is due.

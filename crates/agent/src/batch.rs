@@ -10,7 +10,7 @@ use spool::Frame;
 use wire::v1;
 use zstd::bulk::Compressor;
 
-use crate::places::{Cursors, gather};
+use crate::places::{Changes, Cursors};
 
 /// Inflated bytes that a batch aims at: about 2,000 events, where compression
 /// and the cost of a message level off.
@@ -53,7 +53,7 @@ impl Encoder {
         let Some(first) = frames.first() else { return Ok(None) };
         self.lines.clear();
         let (mut to, mut chain) = (first.sequence, previous);
-        let mut cursors = Cursors::new();
+        let mut changes = Changes::default();
         for frame in frames {
             let more = frame.payload.len() + 1;
             if !self.lines.is_empty() && self.lines.len() + more > inflated_max {
@@ -64,8 +64,9 @@ impl Encoder {
             self.lines.push(b'\n');
             chain = StreamHasher::chain(chain, Hash(frame.leaf));
             to = frame.sequence;
-            gather(&mut cursors, &frame.cursors);
+            changes.add(&frame.cursors);
         }
+        let cursors = changes.finish();
         let frame = self.compressor.compress(&self.lines)?;
         let inflated_bytes = self.lines.len() as u64;
         let cost = wire::batch_cost(frame.len() as u64, inflated_bytes);

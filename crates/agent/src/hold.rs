@@ -16,7 +16,7 @@ use tokio::sync::{Notify, futures::Notified, watch};
 
 use crate::config::SpoolConfig;
 use crate::fate::{Fate, Replaces};
-use crate::places::{Cursors, Places, gather, is_pushed, merge};
+use crate::places::{Changes, Cursors, Places, is_pushed, merge};
 use crate::vitals::Vitals;
 
 /// What one read takes from the spool at most, in bytes.
@@ -307,8 +307,12 @@ impl Hold {
             let frames = spool.read(next, READ_BYTES_MAX)?;
             let Some(last) = frames.last() else { break };
             next = last.sequence + 1;
+            let mut some = Changes::default();
             for frame in frames.iter().take_while(|frame| frame.sequence <= to) {
-                gather(&mut changes, &frame.cursors);
+                some.add(&frame.cursors);
+            }
+            for (source, some) in some.finish() {
+                changes.entry(source).or_default().extend(some);
             }
         }
         Ok(changes)

@@ -17,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use event::json::{Members, SyntaxError, unescape};
 use integrity::SpoolId;
 use seam::Disk;
 use serde::{Deserialize, Serialize};
@@ -116,16 +117,55 @@ pub(crate) fn merge(cursors: &mut Cursors, changes: &[u8]) {
     }
 }
 
-/// Collects the changes of several records into one set, without applying them:
-/// later ones win, and a removal stays a null.
-pub(crate) fn gather(all: &mut Cursors, changes: &[u8]) {
-    if changes.is_empty() {
-        return;
+/// The changes of several records as one set, without applying them: of each
+/// member the last, and a removal stays a null.
+///
+/// A file's records change the same member over and over. What the next record
+/// overwrites is dropped unread, and only what stands at the end is parsed.
+#[derive(Debug, Default)]
+pub(crate) struct Changes<'a> {
+    /// Source, key and value of each change, as they are spelt.
+    spelt: Vec<[&'a [u8]; 3]>,
+}
+
+impl<'a> Changes<'a> {
+    /// Adds what the next record changes: `{"<source>":{…}}` as text.
+    pub(crate) fn add(&mut self, changes: &'a [u8]) {
+        if changes.is_empty() {
+            return;
+        }
+        let added = self.add_members(changes);
+        debug_assert!(added.is_ok(), "the spool holds cursor changes of ours");
     }
-    let parsed = serde_json::from_slice::<BTreeMap<String, Map<String, Value>>>(changes);
-    debug_assert!(parsed.is_ok(), "the spool holds cursor changes of ours");
-    for (source, changes) in parsed.unwrap_or_default() {
-        all.entry(source).or_default().extend(changes);
+
+    fn add_members(&mut self, changes: &'a [u8]) -> Result<(), SyntaxError> {
+        for source in Members::starting(changes, 0)? {
+            let source = source?;
+            for change in Members::starting(source.value, 0)? {
+                let change = change?;
+                let next = [source.key, change.key, change.value];
+                match self.spelt.last_mut() {
+                    Some(last) if last[..2] == next[..2] => *last = next,
+                    _ => self.spelt.push(next),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The set.
+    pub(crate) fn finish(self) -> Cursors {
+        let mut cursors = Cursors::new();
+        for [source, key, value] in self.spelt {
+            let names = unescape(source).and_then(|source| Ok((source, unescape(key)?)));
+            let (Ok((source, key)), Ok(value)) = (names, serde_json::from_slice::<Value>(value))
+            else {
+                debug_assert!(false, "the spool holds cursor changes of ours");
+                continue;
+            };
+            cursors.entry(source.into_owned()).or_default().insert(key.into_owned(), value);
+        }
+        cursors
     }
 }
 
@@ -145,6 +185,24 @@ pub(crate) fn is_pushed(changes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_changes_the_last_of_each_member_stands() {
+        let records: [&[u8]; 6] = [
+            br#"{"trail":{"a":[1,2,"x"]}}"#,
+            br#"{"trail":{"a":[7,2,"x"]}}"#,
+            br#"{"trail":{"a":null,"finished":{"files":1}}}"#,
+            b"",
+            br#"{"an \"app\"":{"push":17}}"#,
+            br#"{"trail":{"b":[],"\u0061":[3]}}"#,
+        ];
+        let mut changes = Changes::default();
+        records.iter().for_each(|record| changes.add(record));
+        let expected =
+            r#"{"an \"app\"":{"push":17},"trail":{"a":[3],"b":[],"finished":{"files":1}}}"#;
+        let expected: Cursors = serde_json::from_str(expected).expect("cursors");
+        assert_eq!(changes.finish(), expected);
+    }
 
     #[test]
     fn a_record_says_by_itself_whether_it_was_pushed() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::{AccountId, AgentName};
+use futures::future::BoxFuture;
 use integrity::SpoolId;
 use jiff::Timestamp;
 use journal::{
@@ -152,31 +153,36 @@ impl Committer {
     ///
     /// # Errors
     /// If the journal contradicts itself; nothing more may be added to it then.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), CommitterError> {
-        let mut next_progress = Instant::now() + PROGRESS_EVERY;
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                request = self.requests.recv() => {
-                    let Some(request) = request else { break };
-                    self.answer(request, &stop).await?;
-                    // However many ask, what is buffered has its turn.
-                    if self.buffer.is_due() {
+    pub fn run(
+        mut self,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, Result<(), CommitterError>> {
+        Box::pin(async move {
+            let mut next_progress = Instant::now() + PROGRESS_EVERY;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break,
+                    request = self.requests.recv() => {
+                        let Some(request) = request else { break };
+                        self.answer(request, &stop).await?;
+                        // However many ask, what is buffered has its turn.
+                        if self.buffer.is_due() {
+                            self.flush(&stop).await?;
+                        }
+                    }
+                    () = self.buffer.due() => self.flush(&stop).await?,
+                    () = tokio::time::sleep_until(next_progress) => {
+                        next_progress = Instant::now() + PROGRESS_EVERY;
                         self.flush(&stop).await?;
                     }
                 }
-                () = self.buffer.due() => self.flush(&stop).await?,
-                () = tokio::time::sleep_until(next_progress) => {
-                    next_progress = Instant::now() + PROGRESS_EVERY;
-                    self.flush(&stop).await?;
-                }
             }
-        }
-        // What sessions admitted before they ended is in the buffer: one last flush
-        // for each full commit of it, given up when the store does not answer.
-        while self.flush_once(&stop).await? {}
-        Ok(())
+            // What sessions admitted before they ended is in the buffer: one last flush
+            // for each full commit of it, given up when the store does not answer.
+            while self.flush_once(&stop).await? {}
+            Ok(())
+        })
     }
 
     async fn answer(

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use identity::Credentials;
 use journal::{Journal, JournalError};
 use rustls::ServerConfig;
@@ -94,44 +95,46 @@ impl Server {
     ///
     /// # Errors
     /// If either fails.
-    pub async fn start(
+    pub fn start(
         config: Config,
         journal: Journal,
         credentials: Arc<Credentials<ServerConfig>>,
         seams: (Clock, Entropy, Blocking),
         metrics: Metrics,
         health: Health,
-    ) -> Result<Self, ServeError> {
-        let listener = TcpListener::bind(&config.listen)
-            .await
-            .map_err(|source| ServeError::Listen { address: config.listen.clone(), source })?;
-        let state = journal.fold().await.map_err(ServeError::Journal)?;
-        let buffer = Arc::new(Buffer::new(
-            config.buffer_bytes,
-            config.flush_bytes,
-            Duration::from_millis(config.flush_age_millis),
-            config.sessions_max,
-        ));
-        let (clock, entropy, blocking) = seams;
-        health.store_answered(state.head, state.totals.inflated_bytes);
-        let (committer, requests) = Committer::new(
-            journal,
-            state,
-            Arc::clone(&buffer),
-            (clock.clone(), entropy, blocking),
-            metrics.clone(),
-            health.clone(),
-        );
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let session = Session::new(
-            requests,
-            buffer,
-            cores,
-            (clock.clone(), blocking),
-            metrics.clone(),
-            doubt(Arc::clone(&credentials), clock),
-        );
-        Ok(Self { config, listener, credentials, session, committer, metrics, health })
+    ) -> BoxFuture<'static, Result<Self, ServeError>> {
+        Box::pin(async move {
+            let listener = TcpListener::bind(&config.listen)
+                .await
+                .map_err(|source| ServeError::Listen { address: config.listen.clone(), source })?;
+            let state = journal.fold().await.map_err(ServeError::Journal)?;
+            let buffer = Arc::new(Buffer::new(
+                config.buffer_bytes,
+                config.flush_bytes,
+                Duration::from_millis(config.flush_age_millis),
+                config.sessions_max,
+            ));
+            let (clock, entropy, blocking) = seams;
+            health.store_answered(state.head, state.totals.inflated_bytes);
+            let (committer, requests) = Committer::new(
+                journal,
+                state,
+                Arc::clone(&buffer),
+                (clock.clone(), entropy, blocking),
+                metrics.clone(),
+                health.clone(),
+            );
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let session = Session::new(
+                requests,
+                buffer,
+                cores,
+                (clock.clone(), blocking),
+                metrics.clone(),
+                doubt(Arc::clone(&credentials), clock),
+            );
+            Ok(Self { config, listener, credentials, session, committer, metrics, health })
+        })
     }
 
     /// Where it listens; the port is the real one if 0 was configured.
@@ -146,81 +149,83 @@ impl Server {
     ///
     /// # Errors
     /// If the journal cannot be continued or the transport fails.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), ServeError> {
-        let Self { config, listener, credentials, session, committer, metrics, health } = self;
-        let sessions_stop = CancellationToken::new();
-        let committer_stop = CancellationToken::new();
-        let http_stop = CancellationToken::new();
-        let tracker = TaskTracker::new();
-        let (accepted, incoming) = mpsc::channel(HANDSHAKES_MAX);
+    pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, Result<(), ServeError>> {
+        Box::pin(async move {
+            let Self { config, listener, credentials, session, committer, metrics, health } = self;
+            let sessions_stop = CancellationToken::new();
+            let committer_stop = CancellationToken::new();
+            let http_stop = CancellationToken::new();
+            let tracker = TaskTracker::new();
+            let (accepted, incoming) = mpsc::channel(HANDSHAKES_MAX);
 
-        let mut tasks: JoinSet<Result<(), ServeError>> = JoinSet::new();
-        let committing = committer.run(committer_stop.clone());
-        tasks.spawn(async move { committing.await.map_err(ServeError::Committer) });
-        tasks.spawn(reload(Arc::clone(&credentials), stop.clone()));
-        let accept = Accept {
-            listener,
-            credentials,
-            connections: Arc::new(Semaphore::new(config.sessions_max)),
-            tracker: tracker.clone(),
-            metrics,
-        };
-        tasks.spawn(accept.run(accepted, stop.clone()));
-        let service = Service {
-            session,
-            tracker: tracker.clone(),
-            stop: sessions_stop.clone(),
-            goings: Arc::new(Lines::new(COMINGS_AT_ONCE)),
-        };
-        let http_stopped = http_stop.clone();
-        tasks.spawn(async move {
-            tonic::transport::Server::builder()
-                .initial_stream_window_size(STREAM_WINDOW_BYTES)
-                .initial_connection_window_size(STREAM_WINDOW_BYTES)
-                .max_concurrent_streams(STREAMS_MAX)
-                .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-                .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-                .http2_keepalive_interval(Some(KEEPALIVE.0))
-                .http2_keepalive_timeout(Some(KEEPALIVE.1))
-                .add_service(wire::server(service))
-                .serve_with_incoming_shutdown(
-                    ReceiverStream::new(incoming),
-                    http_stopped.cancelled_owned(),
-                )
-                .await
-                .map_err(ServeError::Transport)
-        });
+            let mut tasks: JoinSet<Result<(), ServeError>> = JoinSet::new();
+            let committing = committer.run(committer_stop.clone());
+            tasks.spawn(async move { committing.await.map_err(ServeError::Committer) });
+            tasks.spawn(reload(Arc::clone(&credentials), stop.clone()));
+            let accept = Accept {
+                listener,
+                credentials,
+                connections: Arc::new(Semaphore::new(config.sessions_max)),
+                tracker: tracker.clone(),
+                metrics,
+            };
+            tasks.spawn(accept.run(accepted, stop.clone()));
+            let service = Service {
+                session,
+                tracker: tracker.clone(),
+                stop: sessions_stop.clone(),
+                goings: Arc::new(Lines::new(COMINGS_AT_ONCE)),
+            };
+            let http_stopped = http_stop.clone();
+            tasks.spawn(async move {
+                tonic::transport::Server::builder()
+                    .initial_stream_window_size(STREAM_WINDOW_BYTES)
+                    .initial_connection_window_size(STREAM_WINDOW_BYTES)
+                    .max_concurrent_streams(STREAMS_MAX)
+                    .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+                    .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+                    .http2_keepalive_interval(Some(KEEPALIVE.0))
+                    .http2_keepalive_timeout(Some(KEEPALIVE.1))
+                    .add_service(wire::server(service))
+                    .serve_with_incoming_shutdown(
+                        ReceiverStream::new(incoming),
+                        http_stopped.cancelled_owned(),
+                    )
+                    .await
+                    .map_err(ServeError::Transport)
+            });
 
-        let mut failed = None;
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            Some(ended) = tasks.join_next() => failed = outcome(ended).err(),
-        }
-        stop.cancel();
-        health.draining();
-        let deadline = Instant::now() + Duration::from_secs(config.drain_secs);
-        sessions_stop.cancel();
-        tracker.close();
-        if tokio::time::timeout_at(deadline, tracker.wait()).await.is_err() {
-            tracing::warn!(
-                "not all sessions could be finished in time; their agents keep what is not acked"
-            );
-        }
-        committer_stop.cancel();
-        http_stop.cancel();
-        // The committer polls a commit that has begun to its end, within its own time-outs.
-        let last = tokio::time::timeout_at(deadline + Duration::from_secs(5), async {
-            while let Some(ended) = tasks.join_next().await {
-                if let Err(error) = outcome(ended) {
-                    failed.get_or_insert(error);
-                }
+            let mut failed = None;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                Some(ended) = tasks.join_next() => failed = outcome(ended).err(),
             }
-        });
-        if last.await.is_err() {
-            tasks.shutdown().await;
-        }
-        failed.map_or(Ok(()), Err)
+            stop.cancel();
+            health.draining();
+            let deadline = Instant::now() + Duration::from_secs(config.drain_secs);
+            sessions_stop.cancel();
+            tracker.close();
+            if tokio::time::timeout_at(deadline, tracker.wait()).await.is_err() {
+                tracing::warn!(
+                    "not all sessions could be finished in time; their agents keep what is not acked"
+                );
+            }
+            committer_stop.cancel();
+            http_stop.cancel();
+            // The committer polls a commit that has begun to its end, within its own time-outs.
+            let last = tokio::time::timeout_at(deadline + Duration::from_secs(5), async {
+                while let Some(ended) = tasks.join_next().await {
+                    if let Err(error) = outcome(ended) {
+                        failed.get_or_insert(error);
+                    }
+                }
+            });
+            if last.await.is_err() {
+                tasks.shutdown().await;
+            }
+            failed.map_or(Ok(()), Err)
+        })
     }
 }
 

@@ -5,11 +5,13 @@
 //! and how what is no record travels. Nothing here does I/O.
 //!
 //! Layout: [`json`] finds values, [`record`] says what a record is,
-//! [`set_aside`] is the line for everything else, [`time`] reads times, and
+//! [`set_aside`] is the line for everything else, [`time`] reads times,
+//! [`indicator`] tells what things are looked for by, and
 //! [`AccountId`], [`AgentName`] and [`Region`] are valid by being made.
 
 mod account;
 mod agent_name;
+pub mod indicator;
 pub mod json;
 pub mod record;
 mod region;

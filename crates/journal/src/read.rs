@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use event::{AccountId, AgentName};
 use futures::TryStreamExt;
+use futures::future::BoxFuture;
 use identity::SpeaksFor;
 use integrity::{Hash, SpoolId, sha256};
 use jiff::Timestamp;
@@ -120,36 +121,42 @@ impl Journal {
     ///
     /// # Errors
     /// If a record cannot be read or contradicts the ones before.
-    pub async fn fold(&self) -> Result<State, JournalError> {
-        let mut state = self.newest_snapshot(u64::MAX).await?.guarded_by(self.guards);
-        self.advance(&mut state).await?;
-        Ok(state)
+    pub fn fold(&self) -> BoxFuture<'_, Result<State, JournalError>> {
+        Box::pin(async move {
+            let mut state = self.newest_snapshot(u64::MAX).await?.guarded_by(self.guards);
+            self.advance(&mut state).await?;
+            Ok(state)
+        })
     }
 
     /// The state after record `number`, for a view that stands there.
     ///
     /// # Errors
     /// As [`Journal::fold`].
-    pub async fn fold_to(&self, number: u64) -> Result<State, JournalError> {
-        let mut state = self.newest_snapshot(number).await?.guarded_by(self.guards);
-        while state.head < number {
-            let Some(record) = self.next_record(&state).await? else { break };
-            self.fold_record(&mut state, &record)?;
-        }
-        Ok(state)
+    pub fn fold_to(&self, number: u64) -> BoxFuture<'_, Result<State, JournalError>> {
+        Box::pin(async move {
+            let mut state = self.newest_snapshot(number).await?.guarded_by(self.guards);
+            while state.head < number {
+                let Some(record) = self.next_record(&state).await? else { break };
+                self.fold_record(&mut state, &record)?;
+            }
+            Ok(state)
+        })
     }
 
     /// Folds records until the next one is absent; says how many.
     ///
     /// # Errors
     /// As [`Journal::fold`]; `state` stands after the last good record then.
-    pub async fn advance(&self, state: &mut State) -> Result<u64, JournalError> {
-        let before = state.head;
-        let mut records = self.ledger.read_from(state.ledger_head(), READ_AHEAD);
-        while let Some(record) = records.try_next().await.map_err(JournalError::Ledger)? {
-            self.fold_record(state, &record)?;
-        }
-        Ok(state.head - before)
+    pub fn advance<'a>(&'a self, state: &'a mut State) -> BoxFuture<'a, Result<u64, JournalError>> {
+        Box::pin(async move {
+            let before = state.head;
+            let mut records = self.ledger.read_from(state.ledger_head(), READ_AHEAD);
+            while let Some(record) = records.try_next().await.map_err(JournalError::Ledger)? {
+                self.fold_record(state, &record)?;
+            }
+            Ok(state.head - before)
+        })
     }
 
     /// The state as far as records can be believed, and what stands behind it.
@@ -159,13 +166,17 @@ impl Journal {
     ///
     /// # Errors
     /// If the store does not answer.
-    pub async fn fold_readable(&self) -> Result<(State, Option<JournalError>), JournalError> {
-        let mut state = self.newest_snapshot(u64::MAX).await?;
-        match self.advance(&mut state).await {
-            Ok(_) => Ok((state, None)),
-            Err(damage) if damage.is_damage() => Ok((state, Some(damage))),
-            Err(error) => Err(error),
-        }
+    pub fn fold_readable(
+        &self,
+    ) -> BoxFuture<'_, Result<(State, Option<JournalError>), JournalError>> {
+        Box::pin(async move {
+            let mut state = self.newest_snapshot(u64::MAX).await?;
+            match self.advance(&mut state).await {
+                Ok(_) => Ok((state, None)),
+                Err(damage) if damage.is_damage() => Ok((state, Some(damage))),
+                Err(error) => Err(error),
+            }
+        })
     }
 
     /// Reads and folds the next record, and its events; none at the end.
@@ -173,25 +184,30 @@ impl Journal {
     /// # Errors
     /// As [`Journal::fold`]. A missing or damaged segment is no error: see
     /// [`Delivered::damage`].
-    pub async fn read_next(&self, state: &mut State) -> Result<Option<Delivered>, JournalError> {
-        let Some(record) = self.next_record(state).await? else { return Ok(None) };
-        let body: Body = record.body().map_err(JournalError::Ledger)?;
-        let mut chains = chains(state, &body);
-        fold_body(state, &record, &body)?;
-        let proofs: Vec<Proof> = body
-            .batches
-            .iter()
-            .filter_map(|entry| {
-                let origin = origin(state, entry.stream)?;
-                let previous = chains.insert(entry.stream, entry.chain)?;
-                Some(Proof { entry: entry.clone(), origin, previous })
-            })
-            .collect();
-        let (batches, damage) = match &body.segment {
-            Some(segment) => self.segment_batches(segment, proofs).await?,
-            None => (Vec::new(), None),
-        };
-        Ok(Some(Delivered { record: record.number, committed_at: record.at, batches, damage }))
+    pub fn read_next<'a>(
+        &'a self,
+        state: &'a mut State,
+    ) -> BoxFuture<'a, Result<Option<Delivered>, JournalError>> {
+        Box::pin(async move {
+            let Some(record) = self.next_record(state).await? else { return Ok(None) };
+            let body: Body = record.body().map_err(JournalError::Ledger)?;
+            let mut chains = chains(state, &body);
+            fold_body(state, &record, &body)?;
+            let proofs: Vec<Proof> = body
+                .batches
+                .iter()
+                .filter_map(|entry| {
+                    let origin = origin(state, entry.stream)?;
+                    let previous = chains.insert(entry.stream, entry.chain)?;
+                    Some(Proof { entry: entry.clone(), origin, previous })
+                })
+                .collect();
+            let (batches, damage) = match &body.segment {
+                Some(segment) => self.segment_batches(segment, proofs).await?,
+                None => (Vec::new(), None),
+            };
+            Ok(Some(Delivered { record: record.number, committed_at: record.at, batches, damage }))
+        })
     }
 
     /// Looks at single lines of one record: `look` gets a line's row, the number

@@ -13,6 +13,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::SignedDuration;
 use object_store::path::Path;
@@ -78,56 +79,58 @@ impl Journal {
     ///
     /// # Errors
     /// If the store does not answer. Nothing is lost then, and calling again goes on.
-    pub async fn sweep(&self, state: &mut State) -> Result<Swept, JournalError> {
-        self.advance(state).await?;
-        let mut swept = Swept::default();
-        if state.swept.record > 0 {
-            let last = self.body(state.swept.record).await?;
-            swept.deleted += self.delete(&last.sweep.unwrap_or_default()).await?;
-        }
-        let (floor, before) = (state.swept.searched, state.head.saturating_sub(LAG_RECORDS));
-        if before <= floor {
-            return Ok(swept);
-        }
-        let mut used = Used { hasher: RandomState::new(), names: HashSet::new() };
-        let mut bodies = stream::iter(floor + 1..=state.head)
-            .map(|number| self.body(number))
-            .buffered(READ_AHEAD);
-        while let Some(body) = bodies.try_next().await? {
-            used.add(&body);
-        }
-        drop(bodies);
-        let (objects, more) = self.orphans(floor..before, &used).await?;
-        if objects.is_empty() && before - floor < SEARCHED_RECORDS {
-            return Ok(swept);
-        }
-        let searched = if more { floor } else { before };
-        let mut sweep = Sweep { before, searched, objects };
-        for _ in 0..ATTEMPTS_MAX {
-            let body = Body { sweep: Some(sweep.clone()), ..Body::default() };
-            if state.check(&body).is_err() {
-                // Another process has swept meanwhile.
-                return Ok(Swept { more: true, ..swept });
+    pub fn sweep<'a>(&'a self, state: &'a mut State) -> BoxFuture<'a, Result<Swept, JournalError>> {
+        Box::pin(async move {
+            self.advance(state).await?;
+            let mut swept = Swept::default();
+            if state.swept.record > 0 {
+                let last = self.body(state.swept.record).await?;
+                swept.deleted += self.delete(&last.sweep.unwrap_or_default()).await?;
             }
-            match self.commit(state, &body).await? {
-                Committed::Ours(number) => {
-                    tracing::info!(
-                        number,
-                        objects = sweep.objects.len(),
-                        "swept segments that no record names"
-                    );
-                    swept.deleted += self.delete(&sweep).await?;
-                    return Ok(Swept { more, ..swept });
+            let (floor, before) = (state.swept.searched, state.head.saturating_sub(LAG_RECORDS));
+            if before <= floor {
+                return Ok(swept);
+            }
+            let mut used = Used { hasher: RandomState::new(), names: HashSet::new() };
+            let mut bodies = stream::iter(floor + 1..=state.head)
+                .map(|number| self.body(number))
+                .buffered(READ_AHEAD);
+            while let Some(body) = bodies.try_next().await? {
+                used.add(&body);
+            }
+            drop(bodies);
+            let (objects, more) = self.orphans(floor..before, &used).await?;
+            if objects.is_empty() && before - floor < SEARCHED_RECORDS {
+                return Ok(swept);
+            }
+            let searched = if more { floor } else { before };
+            let mut sweep = Sweep { before, searched, objects };
+            for _ in 0..ATTEMPTS_MAX {
+                let body = Body { sweep: Some(sweep.clone()), ..Body::default() };
+                if state.check(&body).is_err() {
+                    // Another process has swept meanwhile.
+                    return Ok(Swept { more: true, ..swept });
                 }
-                Committed::Theirs(number) => {
-                    let theirs = self.body(number).await?;
-                    if let Some(segment) = &theirs.segment {
-                        sweep.objects.remove(&segment.path);
+                match self.commit(state, &body).await? {
+                    Committed::Ours(number) => {
+                        tracing::info!(
+                            number,
+                            objects = sweep.objects.len(),
+                            "swept segments that no record names"
+                        );
+                        swept.deleted += self.delete(&sweep).await?;
+                        return Ok(Swept { more, ..swept });
+                    }
+                    Committed::Theirs(number) => {
+                        let theirs = self.body(number).await?;
+                        if let Some(segment) = &theirs.segment {
+                            sweep.objects.remove(&segment.path);
+                        }
                     }
                 }
             }
-        }
-        Ok(Swept { more: true, ..swept })
+            Ok(Swept { more: true, ..swept })
+        })
     }
 
     /// Objects made after a record of `window` that no record uses, and whether
@@ -161,10 +164,12 @@ impl Journal {
 
     /// Deletes a segment that a writer uploaded and can name no more. Its batches
     /// are not committed, so no record names it either.
-    pub async fn discard(&self, path: &str) {
-        if let Err(error) = self.store.delete(&Path::from(path)).await {
-            tracing::debug!(path, %error, "a swept segment stays; it costs space");
-        }
+    pub fn discard<'a>(&'a self, path: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.store.delete(&Path::from(path)).await {
+                tracing::debug!(path, %error, "a swept segment stays; it costs space");
+            }
+        })
     }
 
     async fn delete(&self, sweep: &Sweep) -> Result<u64, JournalError> {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, FuturesOrdered};
 use object_store::path::Path;
 use seam::Guards;
@@ -44,19 +45,21 @@ impl Ledger {
     ///
     /// # Errors
     /// If the store does not answer, or the object is no such record.
-    pub async fn read(&self, number: u64) -> Result<Option<Record>, LedgerError> {
-        let mut pauses = AGAIN.into_iter();
-        loop {
-            let path = self.path(number);
-            let bytes = self.store.get_small(&path).await.map_err(LedgerError::Store)?;
-            match bytes.map(|bytes| Record::read(path, number, bytes)).transpose() {
-                Err(damaged @ LedgerError::Damaged { .. }) => match pauses.next() {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => return Err(damaged),
-                },
-                read => return read,
+    pub fn read(&self, number: u64) -> BoxFuture<'_, Result<Option<Record>, LedgerError>> {
+        Box::pin(async move {
+            let mut pauses = AGAIN.into_iter();
+            loop {
+                let path = self.path(number);
+                let bytes = self.store.get_small(&path).await.map_err(LedgerError::Store)?;
+                match bytes.map(|bytes| Record::read(path, number, bytes)).transpose() {
+                    Err(damaged @ LedgerError::Damaged { .. }) => match pauses.next() {
+                        Some(pause) => tokio::time::sleep(pause).await,
+                        None => return Err(damaged),
+                    },
+                    read => return read,
+                }
             }
-        }
+        })
     }
 
     /// The record after `head`, if it is there, known to follow it.
@@ -64,9 +67,14 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::read`], and [`LedgerError::Broken`] if it names another
     /// record than `head` as the one before.
-    pub async fn next(&self, head: &Head) -> Result<Option<Record>, LedgerError> {
-        let record = self.read(head.number + 1).await?;
-        record.map(|record| record.following(head)).transpose()
+    pub fn next<'a>(
+        &'a self,
+        head: &'a Head,
+    ) -> BoxFuture<'a, Result<Option<Record>, LedgerError>> {
+        Box::pin(async move {
+            let record = self.read(head.number + 1).await?;
+            record.map(|record| record.following(head)).transpose()
+        })
     }
 
     /// All records after `head` in order, each known to follow the one before,

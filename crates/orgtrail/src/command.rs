@@ -7,6 +7,7 @@ mod demo;
 mod events;
 mod export;
 mod files;
+mod hold;
 mod list;
 mod people;
 mod query;
@@ -67,8 +68,10 @@ enum Command {
     Status(status::Args),
     /// Print exactly the files that hold the table, or SQL that reads them.
     Files(files::Args),
-    /// Settle fresh rows and merge small files into large ones.
+    /// Settle fresh rows, merge small files into large ones, and index closed days.
     Compact(compact::Args),
+    /// Keep files whatever retention says, for a case.
+    Hold(hold::Args),
 }
 
 /// Runs the command line.
@@ -108,6 +111,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Status(args) => until_signal(Box::pin(status::run(args))).await,
             Command::Files(args) => until_signal(Box::pin(files::run(args))).await,
             Command::Compact(args) => compact::run(args).await,
+            Command::Hold(args) => until_signal(Box::pin(hold::run(args))).await,
             Command::Ca(_) => Ok(()),
         }
     });

@@ -232,12 +232,19 @@ impl Keeper {
         Ok(report.is_some_and(|report| report.more))
     }
 
-    /// One step of compaction, so that passes go between; true if more waits.
+    /// One step of compaction, or else of indexing, or else of expiry, so that passes
+    /// go between; true if more waits.
     async fn compact(&mut self, stop: &CancellationToken) -> bool {
-        match self.table.compact(1, stop).await {
-            Ok(compacted) => {
+        let step = async {
+            let compacted = self.table.compact(1, stop).await?;
+            Ok(compacted.more
+                || self.table.index(1, stop).await?.more
+                || self.table.expire(1, stop).await?.more)
+        };
+        match step.await {
+            Ok(more) => {
                 self.gauges.set(&self.table);
-                compacted.more
+                more
             }
             Err(error) => {
                 report(&error);

@@ -20,6 +20,10 @@ pub struct Coverage {
     pub damaged: Option<String>,
     /// Units that were lost with segments of the journal; no answer has them.
     pub lost: u64,
+    /// Events that gap records declare lost: they never reached the journal.
+    pub gaps: u64,
+    /// Rows that retention has let go; no answer has them.
+    pub expired: u64,
     /// Data files that could hold a part of the answer.
     pub files: u64,
     /// Data files of the whole table.
@@ -51,6 +55,8 @@ pub struct SourceCoverage {
     pub caught_up_at: Option<Timestamp>,
     /// How far the source itself lags behind events; none if it cannot say.
     pub known_delay_secs: Option<u64>,
+    /// Events that its agent had read and the journal does not have yet.
+    pub behind: u64,
 }
 
 impl Coverage {
@@ -64,9 +70,13 @@ impl Coverage {
 }
 
 impl SourceCoverage {
-    /// The time up to which the source says that nothing is missing.
+    /// The time up to which nothing of the source is missing; none if it cannot
+    /// say, or if what it has read is still on its way.
     #[must_use]
     pub fn complete_to(&self) -> Option<Timestamp> {
+        if self.behind > 0 {
+            return None;
+        }
         let delay = i64::try_from(self.known_delay_secs?).ok()?;
         self.caught_up_at?.checked_sub(jiff::SignedDuration::from_secs(delay)).ok()
     }

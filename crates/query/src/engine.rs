@@ -33,6 +33,7 @@ use crate::functions;
 use crate::json_get::JsonGet;
 use crate::limits::{Limits, Running, Scanned};
 use crate::question::Question;
+use crate::terms::Terms;
 use crate::view::View;
 use crate::views::{self, EVENTS, TABLES};
 
@@ -128,7 +129,8 @@ impl Engine {
         Box::pin(async move {
             let parsed = parse(&question.sql, &question.tables)?;
             let notes = parsed.notes.clone();
-            let mut answer = self.answer(Wanted::Statement(&parsed, question)).await?;
+            let wanted = Wanted::Statement(&parsed, question);
+            let mut answer = self.answer(wanted, &Terms::default()).await?;
             answer.note(notes);
             Ok(answer)
         })
@@ -190,18 +192,19 @@ impl Engine {
     ) -> BoxFuture<'a, Result<Answer, QueryError>> {
         Box::pin(async move {
             let condition = filter.condition()?;
-            self.answer(Wanted::Events(condition.as_ref(), selection)).await
+            let terms = Terms::of_named(filter);
+            self.answer(Wanted::Events(condition.as_ref(), selection), &terms).await
         })
     }
 
     /// Plans and begins a question. Settling and compaction may remove a file
     /// between the view and the reading; then another view is taken.
-    async fn answer(&self, wanted: Wanted<'_>) -> Result<Answer, QueryError> {
+    async fn answer(&self, wanted: Wanted<'_>, terms: &Terms) -> Result<Answer, QueryError> {
         let mut views = 0;
         loop {
             views += 1;
             let view = Arc::new(self.view().await?);
-            match self.begin(&view, wanted).await {
+            match self.begin(&view, wanted, terms).await {
                 Err(QueryError::Missing { path }) if views < VIEWS_MAX => {
                     tracing::debug!(%path, "settled or compacted meanwhile, asking again");
                 }
@@ -214,11 +217,16 @@ impl Engine {
         }
     }
 
-    async fn begin(&self, view: &Arc<View>, wanted: Wanted<'_>) -> Result<Answer, QueryError> {
+    async fn begin(
+        &self,
+        view: &Arc<View>,
+        wanted: Wanted<'_>,
+        terms: &Terms,
+    ) -> Result<Answer, QueryError> {
         let memory_bytes = self.options.limits.memory_bytes;
         let turn = self.running.begin(view).await?;
         let run = async {
-            let context = self.context(view)?;
+            let context = self.context(view, terms.clone())?;
             let frame = wanted.frame(&context).await?;
             let task = Arc::new(frame.task_ctx());
             let plan = frame.create_physical_plan().await?;
@@ -247,7 +255,7 @@ impl Engine {
         ))
     }
 
-    fn context(&self, view: &Arc<View>) -> Result<SessionContext, DataFusionError> {
+    fn context(&self, view: &Arc<View>, terms: Terms) -> Result<SessionContext, DataFusionError> {
         let mut config = SessionConfig::new().with_information_schema(true);
         config.options_mut().execution.parquet.pushdown_filters = true;
         config.options_mut().execution.parquet.reorder_filters = true;
@@ -257,7 +265,7 @@ impl Engine {
         let context = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
         context.register_udf(JsonGet::function());
         functions::register(&context);
-        context.register_table(EVENTS, Arc::new(EventsTable { view: Arc::clone(view) }))?;
+        context.register_table(EVENTS, Arc::new(EventsTable { view: Arc::clone(view), terms }))?;
         Ok(context)
     }
 }

@@ -17,6 +17,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::scalar::ScalarValue;
@@ -26,6 +27,7 @@ use table::schema::{PARTITION_KEYS, fresh_schema, schema};
 use crate::error::QueryError;
 use crate::pruning::{Pruning, days};
 use crate::reader::CountingReaders;
+use crate::terms::Terms;
 use crate::view::View;
 
 /// The store, as DataFusion is told to call it.
@@ -38,6 +40,8 @@ const FOOTER_HINT_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct EventsTable {
     pub(crate) view: Arc<View>,
+    /// What the question asks for by name, beside what its condition says.
+    pub(crate) terms: Terms,
 }
 
 impl EventsTable {
@@ -49,7 +53,10 @@ impl EventsTable {
     ) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
         let engine = |error| QueryError::Engine(Box::new(error));
         let pruning = Pruning::new(session, filters, &self.schema()).map_err(engine)?;
-        let files = self.view.files(&pruning).await?;
+        let mut files = self.view.files(&pruning).await?;
+        let terms = Terms::of_filters(filters).and(self.terms.clone());
+        files.settled = self.leave_out_by_index(session, &terms, files.settled).await;
+        self.view.planned(&files);
         let tail = self.view.tail().await?;
         let projection = projection.cloned();
         let partitions = session.config().target_partitions();
@@ -61,7 +68,9 @@ impl EventsTable {
             let keys: Vec<FieldRef> = keys.map(|key: Field| Arc::new(key)).collect();
             let table = TableSchema::builder(schema()).with_table_partition_cols(keys).build();
             let files = files.settled.iter().map(settled_file).collect();
-            plans.push(self.scan_files(session, table, files, projection.clone()).map_err(engine)?);
+            plans.push(
+                self.scan_files(session, table, files, projection.clone(), None).map_err(engine)?,
+            );
         }
         if !files.fresh.is_empty() {
             let table = TableSchema::from(fresh_schema());
@@ -70,7 +79,9 @@ impl EventsTable {
                 .iter()
                 .map(|file| PartitionedFile::new(file.path.as_str(), file.bytes))
                 .collect();
-            plans.push(self.scan_files(session, table, files, projection.clone()).map_err(engine)?);
+            plans.push(
+                self.scan_files(session, table, files, projection.clone(), None).map_err(engine)?,
+            );
         }
         if !tail.batches.is_empty() || plans.is_empty() {
             let share = tail.batches.len().div_ceil(partitions).max(1);
@@ -85,24 +96,29 @@ impl EventsTable {
         UnionExec::try_new(plans).map_err(engine)
     }
 
-    fn scan_files(
+    /// Scans files with these columns; what `condition` rules out may be left out.
+    pub(crate) fn scan_files(
         &self,
         session: &dyn Session,
         table: TableSchema,
         files: Vec<PartitionedFile>,
         projection: Option<Vec<usize>>,
+        condition: Option<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let readers = CountingReaders {
             objects: Arc::clone(self.view.store.objects()),
             reads: Arc::clone(&self.view.reads),
         };
-        let source = ParquetSource::new(table)
+        let mut source = ParquetSource::new(table)
             .with_parquet_file_reader_factory(Arc::new(readers))
             .with_metadata_size_hint(FOOTER_HINT_BYTES)
             .with_pushdown_filters(true)
             .with_reorder_filters(true)
             .with_enable_page_index(true)
             .with_bloom_filter_on_read(true);
+        if let Some(condition) = condition {
+            source = source.with_predicate(condition);
+        }
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
         let config =
             FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))

@@ -16,6 +16,8 @@
 //! - `tail`: the journal's lines as rows
 //! - `events_table`: what DataFusion sees; `pruning` chooses files, `reader`
 //!   counts what is read and remembers which files were opened
+//! - `terms` finds what a condition asks for by name, `lookup` leaves out the
+//!   files that an index says do not name it
 //! - [`Answer`]: the rows, then what they cover
 //! - `trace`: where an access key leads, in several questions
 //! - `json_get`: values out of JSON, for people
@@ -36,6 +38,7 @@ mod functions;
 mod json_get;
 mod json_path;
 mod limits;
+mod lookup;
 mod parquet_rows;
 mod pattern;
 mod pruning;
@@ -43,6 +46,7 @@ mod question;
 mod reader;
 mod saved;
 mod tail;
+mod terms;
 mod trace;
 mod view;
 mod views;

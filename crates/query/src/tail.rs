@@ -35,6 +35,8 @@ pub(crate) struct Tail {
     pub(crate) rejected: u64,
     /// Units that are lost with their segments.
     pub(crate) lost: u64,
+    /// Events that gap records declare lost.
+    pub(crate) gaps: u64,
     /// Bytes of lines.
     pub(crate) bytes: u64,
     /// The last record read.
@@ -100,12 +102,16 @@ impl Tail {
             .await
             .map_err(QueryError::Table)?;
         let sources = state.agents.iter().flat_map(|(key, agent)| {
-            agent.progress.sources.iter().map(|(source, progress)| SourceCoverage {
+            // What the sources had read is up to that head.
+            let watermark = state.active(key).map_or(0, |(_, stream)| stream.watermark);
+            let behind = agent.progress.head.saturating_sub(watermark);
+            agent.progress.sources.iter().map(move |(source, progress)| SourceCoverage {
                 account: key.account,
                 agent: key.agent.clone(),
                 source: source.clone(),
                 caught_up_at: progress.caught_up_at,
                 known_delay_secs: progress.known_delay_secs,
+                behind,
             })
         });
         Ok(Self {
@@ -115,6 +121,7 @@ impl Tail {
             duplicates,
             rejected: rows.rejected,
             lost: rows.lost,
+            gaps: state.totals.lost,
             bytes: rows.bytes,
             record: state.head,
             committed_at: state.committed_at,

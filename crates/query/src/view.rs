@@ -122,10 +122,13 @@ impl View {
         let keep = pruning.files(&fresh).map_err(judged)?;
         let fresh =
             fresh.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect();
-        let chosen = Chosen { settled, fresh };
+        Ok(Chosen { settled, fresh })
+    }
+
+    /// Remembers the files that are going to be read.
+    pub(crate) fn planned(&self, chosen: &Chosen) {
         let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
         planned.extend(chosen.settled.iter().chain(&chosen.fresh).cloned());
-        Ok(chosen)
     }
 
     /// Keeps what went wrong for whoever asked.
@@ -168,6 +171,7 @@ impl View {
             files: planned as u64,
             files_total: self.snapshot.totals().files,
             lost: self.snapshot.totals().damage.units,
+            expired: self.snapshot.totals().expired.rows,
             file_bytes: self.reads.bytes(),
             ..Coverage::default()
         };
@@ -178,6 +182,7 @@ impl View {
             coverage.truncated = tail.truncated;
             coverage.damaged.clone_from(&tail.damaged);
             coverage.lost += tail.lost;
+            coverage.gaps = tail.gaps;
             coverage.tail_rows = tail.rows;
             coverage.tail_duplicates = tail.duplicates;
             coverage.tail_rejected = tail.rejected;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -33,8 +34,10 @@ impl Store {
     ///
     /// # Errors
     /// If the URL names no store, or the environment does not say how to reach it.
-    pub async fn open(url: &str) -> Result<Self, OpenError> {
-        Ok(Self { objects: crate::open::open(url).await?, url: url.into() })
+    pub fn open(url: &str) -> BoxFuture<'_, Result<Self, OpenError>> {
+        Box::pin(
+            async move { Ok(Self { objects: crate::open::open(url).await?, url: url.into() }) },
+        )
     }
 
     /// A store of given objects; `url` is what people and messages call it.
@@ -59,23 +62,29 @@ impl Store {
     ///
     /// # Errors
     /// If it does not, or cannot be written to; a store that failed must not be used.
-    pub async fn probe(&self, entropy: &Entropy) -> Result<(), ProbeError> {
-        probe::run(self, entropy).await
+    pub fn probe<'a>(&'a self, entropy: &'a Entropy) -> BoxFuture<'a, Result<(), ProbeError>> {
+        Box::pin(async move { probe::run(self, entropy).await })
     }
 
     /// Puts an object that must not exist yet.
     ///
     /// # Errors
     /// See [`CreateError`]; what [`CreateError::AlreadyExists`] found may be our own.
-    pub async fn create(&self, path: &Path, bytes: Bytes) -> Result<(), CreateError> {
-        let put = || {
-            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-            self.objects.put_opts(path, bytes.clone().into(), options)
-        };
-        match ask_again(bytes.len(), put).await {
-            Ok(_) => Ok(()),
-            Err(source) => Err(CreateError::of(path.as_ref(), source)),
-        }
+    pub fn create<'a>(
+        &'a self,
+        path: &'a Path,
+        bytes: Bytes,
+    ) -> BoxFuture<'a, Result<(), CreateError>> {
+        Box::pin(async move {
+            let put = || {
+                let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+                self.objects.put_opts(path, bytes.clone().into(), options)
+            };
+            match ask_again(bytes.len(), put).await {
+                Ok(_) => Ok(()),
+                Err(source) => Err(CreateError::of(path.as_ref(), source)),
+            }
+        })
     }
 
     /// Makes sure that an object has these bytes: creates it, and if the answer
@@ -84,38 +93,46 @@ impl Store {
     ///
     /// # Errors
     /// [`CreateError::AlreadyExists`] only if other bytes have the name.
-    pub async fn ensure(&self, path: &Path, bytes: Bytes) -> Result<(), CreateError> {
-        let unclear = match self.create(path, bytes.clone()).await {
-            Err(error @ (CreateError::AlreadyExists | CreateError::Unknown { .. })) => error,
-            known => return known,
-        };
-        match self.get(path).await {
-            Ok(Some(found)) if found == bytes => Ok(()),
-            Ok(Some(_)) => Err(CreateError::AlreadyExists),
-            Ok(None) | Err(_) => Err(match unclear {
-                CreateError::AlreadyExists => CreateError::Unknown {
-                    path: path.to_string(),
-                    source: object_store::Error::Generic {
-                        store: "store",
-                        source: "it was said to exist, and could not be read back".into(),
+    pub fn ensure<'a>(
+        &'a self,
+        path: &'a Path,
+        bytes: Bytes,
+    ) -> BoxFuture<'a, Result<(), CreateError>> {
+        Box::pin(async move {
+            let unclear = match self.create(path, bytes.clone()).await {
+                Err(error @ (CreateError::AlreadyExists | CreateError::Unknown { .. })) => error,
+                known => return known,
+            };
+            match self.get(path).await {
+                Ok(Some(found)) if found == bytes => Ok(()),
+                Ok(Some(_)) => Err(CreateError::AlreadyExists),
+                Ok(None) | Err(_) => Err(match unclear {
+                    CreateError::AlreadyExists => CreateError::Unknown {
+                        path: path.to_string(),
+                        source: object_store::Error::Generic {
+                            store: "store",
+                            source: "it was said to exist, and could not be read back".into(),
+                        },
                     },
-                },
-                unclear => unclear,
-            }),
-        }
+                    unclear => unclear,
+                }),
+            }
+        })
     }
 
     /// An object's bytes, if it is there.
     ///
     /// # Errors
     /// If the store refuses or does not answer.
-    pub async fn get(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
-        let read = async { self.objects.get(path).await?.bytes().await };
-        match read.await {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(StoreError::of("read", path.as_ref(), source)),
-        }
+    pub fn get<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        Box::pin(async move {
+            let read = async { self.objects.get(path).await?.bytes().await };
+            match read.await {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(source) => Err(StoreError::of("read", path.as_ref(), source)),
+            }
+        })
     }
 
     /// As [`Store::get`], for small objects that somebody waits for: what stays
@@ -123,8 +140,11 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::get`].
-    pub async fn get_small(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
-        ask_again(0, || self.get(path)).await
+    pub fn get_small<'a>(
+        &'a self,
+        path: &'a Path,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        Box::pin(async move { ask_again(0, || self.get(path)).await })
     }
 
     /// Some of an object's bytes; fewer than asked for if it ends before.
@@ -132,11 +152,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Absent`] if it is not there; else if the store refuses or
     /// does not answer.
-    pub async fn get_range(&self, path: &Path, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.objects
-            .get_range(path, range)
-            .await
-            .map_err(|source| StoreError::of("read", path.as_ref(), source))
+    pub fn get_range<'a>(
+        &'a self,
+        path: &'a Path,
+        range: Range<u64>,
+    ) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+        Box::pin(async move {
+            self.objects
+                .get_range(path, range)
+                .await
+                .map_err(|source| StoreError::of("read", path.as_ref(), source))
+        })
     }
 
     /// The objects below a prefix with their sizes, in no particular order.
@@ -161,11 +187,13 @@ impl Store {
     ///
     /// # Errors
     /// If the store refuses or does not answer: it may or may not be there then.
-    pub async fn delete(&self, path: &Path) -> Result<(), StoreError> {
-        match self.objects.delete(path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(StoreError::of("delete", path.as_ref(), source)),
-        }
+    pub fn delete<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            match self.objects.delete(path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(source) => Err(StoreError::of("delete", path.as_ref(), source)),
+            }
+        })
     }
 }
 

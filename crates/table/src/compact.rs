@@ -24,6 +24,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
+use futures::future::BoxFuture;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use object_store::path::Path;
@@ -80,45 +81,47 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError::is_retryable`] says whether to call again.
-    pub async fn compact(
-        &mut self,
+    pub fn compact<'a>(
+        &'a mut self,
         steps: u64,
-        stop: &CancellationToken,
-    ) -> Result<CompactReport, TableError> {
-        let mut report = CompactReport::default();
-        self.refresh().await?;
-        if !self.finish_open().await? {
-            report.more = true;
-            return Ok(report);
-        }
-        self.tidy().await?;
-        self.sweep().await?;
-        for step in 0.. {
-            let groups = self.choose_groups().await?;
-            if groups.is_empty() {
-                break;
-            }
-            if step >= steps || stop.is_cancelled() {
+        stop: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<CompactReport, TableError>> {
+        Box::pin(async move {
+            let mut report = CompactReport::default();
+            self.refresh().await?;
+            if !self.finish_open().await? {
                 report.more = true;
-                break;
+                return Ok(report);
             }
-            let paths =
-                |group: &Vec<DataFile>| group.iter().map(|file| file.path.clone()).collect();
-            let intent = CompactIntent {
-                inputs: groups.iter().map(paths).collect(),
-                row_format: ROW_FORMAT_VERSION,
-                file_rows_max: self.config.limits.file_rows_max,
-            };
-            match self.append(&Body::CompactIntent(intent.clone())).await? {
-                Won::Ours(number) => report.add(&self.finish_compaction(number, intent).await?),
-                Won::Theirs => {
+            self.tidy().await?;
+            self.sweep().await?;
+            for step in 0.. {
+                let groups = self.choose_groups().await?;
+                if groups.is_empty() {
+                    break;
+                }
+                if step >= steps || stop.is_cancelled() {
                     report.more = true;
                     break;
                 }
+                let paths =
+                    |group: &Vec<DataFile>| group.iter().map(|file| file.path.clone()).collect();
+                let intent = CompactIntent {
+                    inputs: groups.iter().map(paths).collect(),
+                    row_format: ROW_FORMAT_VERSION,
+                    file_rows_max: self.config.limits.file_rows_max,
+                };
+                match self.append(&Body::CompactIntent(intent.clone())).await? {
+                    Won::Ours(number) => report.add(&self.finish_compaction(number, intent).await?),
+                    Won::Theirs => {
+                        report.more = true;
+                        break;
+                    }
+                }
+                self.tidy().await?;
             }
-            self.tidy().await?;
-        }
-        Ok(report)
+            Ok(report)
+        })
     }
 
     /// Finishes an intent that was left open; false if it is another's to finish.

@@ -1,5 +1,7 @@
 //! What an operator may set, and the bounds that nobody sets.
 
+use std::num::NonZeroU32;
+
 use serde::Deserialize;
 
 use crate::schema::ROW_FORMAT_VERSION;
@@ -15,6 +17,9 @@ pub struct Config {
     /// Files that compaction has replaced stay for this many seconds, for whoever
     /// is reading them.
     pub keep_replaced_secs: u32,
+    /// Days are kept for so many days, counted from the later of the day itself and
+    /// the commit of its newest file; for ever if it is not set.
+    pub retention_days: Option<NonZeroU32>,
     /// Bounds; other ones are for tests.
     #[serde(skip)]
     pub limits: Limits,
@@ -26,6 +31,7 @@ impl Default for Config {
             pass_age_secs: 60,
             settle_age_secs: 3_600,
             keep_replaced_secs: 600,
+            retention_days: None,
             limits: Limits::default(),
         }
     }

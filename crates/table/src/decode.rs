@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::DecodeResult;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
 use parquet::errors::ParquetError;
@@ -67,6 +68,34 @@ impl Footer {
         bytes: Bytes,
         batch_rows: usize,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>> + use<>, ParquetError> {
+        self.read_projected(index, bytes, batch_rows, ProjectionMask::all())
+    }
+
+    /// The same with only the top-level columns of these names.
+    ///
+    /// # Errors
+    /// As [`Footer::read`].
+    pub fn read_columns(
+        &self,
+        index: usize,
+        bytes: Bytes,
+        batch_rows: usize,
+        columns: &[&str],
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>> + use<>, ParquetError> {
+        let fields = self.schema().fields().iter().enumerate();
+        let wanted = fields.filter(|(_, field)| columns.contains(&field.name().as_str()));
+        let file_schema = self.reader.metadata().file_metadata().schema_descr();
+        let mask = ProjectionMask::roots(file_schema, wanted.map(|(root, _)| root));
+        self.read_projected(index, bytes, batch_rows, mask)
+    }
+
+    fn read_projected(
+        &self,
+        index: usize,
+        bytes: Bytes,
+        batch_rows: usize,
+        columns: ProjectionMask,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>> + use<>, ParquetError> {
         let group = self.groups().get(index).ok_or_else(|| {
             ParquetError::General(format!(
                 "the file has {} row groups, not {index}",
@@ -75,6 +104,7 @@ impl Footer {
         })?;
         let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(self.reader.clone())
             .with_row_groups(vec![index])
+            .with_projection(columns)
             .with_batch_size(batch_rows)
             .build()?;
         decoder.push_range(range_of(group), bytes)?;

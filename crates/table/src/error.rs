@@ -89,6 +89,9 @@ pub enum TableError {
     /// Rows could not be encoded: a fault of this program, nothing was written.
     #[error("encode rows: {0}")]
     Encode(String),
+    /// A hold that cannot be, or cannot be ended.
+    #[error("{0}")]
+    Hold(String),
     /// A trail's name cannot stand in a path.
     #[error("{0:?} is no trail name: 1 to 64 of a-z, 0-9 and '-'")]
     TrailName(String),

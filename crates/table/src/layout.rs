@@ -5,6 +5,7 @@
 //! trail/<name>/table/state/<record, 20 digits>-<16 hex>.json
 //! trail/<name>/table/manifest/date=<date>/<record, 20 digits>-<16 hex>.json
 //! trail/<name>/table/keys/<intent, 20 digits>.keys
+//! trail/<name>/index/date=<date>/<record, 20 digits>-<16 hex>.parquet
 //! trail/<name>/events/account=<12 digits>/region=<region>/date=<date>/<intent, 20 digits>-<part, 5 digits>.parquet
 //! trail/<name>/fresh/<intent, 20 digits>-<part, 5 digits>.parquet
 //! trail/<name>/quarantine/date=<date>/<intent, 20 digits>.ndjson.zst
@@ -74,6 +75,12 @@ impl Layout {
         Path::from(format!("{}/table/keys/{intent:020}.keys", self.root))
     }
 
+    /// A part of a date's index that record `number` names.
+    pub(crate) fn index(&self, date: Date, number: u64, hash: Hash) -> Path {
+        let root = &self.root;
+        Path::from(format!("{root}/index/date={date}/{number:020}-{}.parquet", short(hash)))
+    }
+
     /// Where the data files of a partition are.
     pub(crate) fn partition(&self, partition: &Partition) -> Path {
         let Partition { account, region, date } = partition;
@@ -105,6 +112,16 @@ impl Layout {
     /// What the pass of an intent could not read as events.
     pub(crate) fn quarantine_file(&self, date: Date, intent: u64) -> Path {
         Path::from(format!("{}/quarantine/date={date}/{intent:020}.ndjson.zst", self.root))
+    }
+
+    /// Where quarantine is.
+    pub(crate) fn quarantine(&self) -> Path {
+        Path::from(format!("{}/quarantine", self.root))
+    }
+
+    /// The day of an object of quarantine: that of the last commit in it.
+    pub(crate) fn quarantine_date(path: &Path) -> Option<Date> {
+        path.as_ref().rsplit('/').nth(1)?.strip_prefix("date=")?.parse().ok()
     }
 
     /// What a data file's path says of it; none if it is no data file's path.

@@ -20,6 +20,8 @@
 //!   encode, put), `quarantine` (what is no event)
 //! - `duplicates` (one event, one row) with `keys` (which events were seen)
 //! - `pass`; `settle` and `compact` with `merge`
+//! - `index`: which files of a day that is over name a key, an ARN, an address
+//! - `expire`: days whose time is over, and `hold`: what is kept all the same
 //! - `log` (what a record says), `state` (fold), `checkpoint` (the folded state
 //!   as objects), [`Table`] (one process's hold on it), [`TableSnapshot`] (what
 //!   a reader sees), `layout` (the only place that forms paths below `trail/`)
@@ -52,8 +54,11 @@ mod compact;
 mod config;
 mod duplicates;
 mod error;
+mod expire;
 mod files;
 mod gather;
+mod hold;
+mod index;
 mod keys;
 mod layout;
 mod log;
@@ -69,10 +74,13 @@ mod table;
 pub use compact::CompactReport;
 pub use config::{Config, Limits};
 pub use error::TableError;
+pub use expire::ExpireReport;
+pub use hold::{Hold, Release};
+pub use index::{IndexPart, IndexReport, index_schema};
 pub use layout::TRAIL_DEFAULT;
 pub use log::{Counts, DamagedSegment, DataFile, LostBatch, QuarantineFile, SettleReason};
 pub use pass::PassReport;
 pub use settle::SettleReport;
 pub use snapshot::{BACKLOG_DATES, Backlog, Filter, TableSnapshot};
-pub use state::{Damage, FreshFile, Open, TableState, Totals};
+pub use state::{Damage, Expired, FreshFile, Open, TableState, Totals};
 pub use table::{Seams, Table};

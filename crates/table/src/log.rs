@@ -40,6 +40,15 @@
 //! {"checkpoint":{"state":{"path":"trail/default/table/state/….json","sha256":"…"},
 //!                "dates":{"2026-11-20":{"path":"…","sha256":"…","files":40,"rows":36000,"bytes":5100000}}}}
 //!
+//! {"index":{"date":"2026-11-20","part":{"path":"trail/default/index/date=2026-11-20/….parquet",
+//!   "bytes":31000,"sha256":"…","entries":4100,"files":40,"to":31,"first":"…","last":"…"},"replaces":[]}}
+//!
+//! {"expire":{"date":"2025-11-20","retention_days":365,"files":[…]}}
+//!
+//! {"hold":{"case":"C-17","account":"111122223333","from":"2026-01-01","by":"…","why":"…"}}
+//!
+//! {"release":{"case":"C-17","by":"…","why":"…"}}
+//!
 //! {"sweep":{"objects":["trail/default/fresh/….parquet"]}}
 //! ```
 //!
@@ -58,13 +67,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::hold::{Hold, Release};
+use crate::index::IndexPart;
 use crate::layout::{Layout, Place};
 use crate::partition::{Partition, Regions};
 
 /// The members of a record that are the table's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Members", into = "Members")]
-#[expect(clippy::large_enum_variant, reason = "one body is in memory at a time")]
 pub(crate) enum Body {
     /// A pass begins.
     PassIntent(PassIntent),
@@ -80,6 +90,14 @@ pub(crate) enum Body {
     CompactCommit(CompactCommit),
     /// The folded state lies in the store from here on.
     Checkpoint(Checkpoint),
+    /// A part of a day's index is there.
+    Index(IndexCommit),
+    /// Files whose time is over leave the table.
+    Expire(Expire),
+    /// Files are kept whatever their age.
+    Hold(Hold),
+    /// And no longer.
+    Release(Release),
     /// Objects that are about to be deleted.
     Sweep(Sweep),
 }
@@ -369,6 +387,35 @@ pub(crate) struct Manifest {
     pub(crate) bytes: u64,
 }
 
+/// What retention lets go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expire {
+    /// The day of the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) date: Option<Date>,
+    /// The rule.
+    pub(crate) retention_days: u32,
+    /// Data files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) files: Vec<DataFile>,
+    /// Objects of quarantine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) quarantine: Vec<String>,
+}
+
+/// A part of a day's index of indicators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IndexCommit {
+    /// The day.
+    pub(crate) date: Date,
+    /// The part.
+    pub(crate) part: IndexPart,
+    /// Paths of the parts that it takes the place of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replaces: Vec<String>,
+}
+
 /// Objects that no later record may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sweep {
@@ -393,6 +440,14 @@ struct Members {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checkpoint: Option<Checkpoint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<IndexCommit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expire: Option<Expire>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<Hold>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release: Option<Release>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     sweep: Option<Sweep>,
 }
 
@@ -407,6 +462,10 @@ impl From<Body> for Members {
             Body::CompactIntent(intent) => members.compact_intent = Some(intent),
             Body::CompactCommit(commit) => members.compact_commit = Some(commit),
             Body::Checkpoint(checkpoint) => members.checkpoint = Some(checkpoint),
+            Body::Index(index) => members.index = Some(index),
+            Body::Expire(expire) => members.expire = Some(expire),
+            Body::Hold(hold) => members.hold = Some(hold),
+            Body::Release(release) => members.release = Some(release),
             Body::Sweep(sweep) => members.sweep = Some(sweep),
         }
         members
@@ -425,6 +484,10 @@ impl TryFrom<Members> for Body {
             compact_intent,
             compact_commit,
             checkpoint,
+            index,
+            expire,
+            hold,
+            release,
             sweep,
         } = members;
         let mut bodies = [
@@ -435,6 +498,10 @@ impl TryFrom<Members> for Body {
             compact_intent.map(Self::CompactIntent),
             compact_commit.map(Self::CompactCommit),
             checkpoint.map(Self::Checkpoint),
+            index.map(Self::Index),
+            expire.map(Self::Expire),
+            hold.map(Self::Hold),
+            release.map(Self::Release),
             sweep.map(Self::Sweep),
         ]
         .into_iter()

@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::tz::TimeZone;
 use journal::State as JournalState;
@@ -95,53 +96,56 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError::is_retryable`] says whether to call again. Ingest goes on.
-    pub async fn pass(
-        &mut self,
-        stop: &CancellationToken,
-    ) -> Result<Option<PassReport>, TableError> {
-        self.refresh().await?;
-        if let Some(open) = self.state.open.clone()
-            && self.state.guards.hold(Guard::OneOpenIntent)
-        {
-            if !self.may_finish(open.number) {
-                return Ok(None);
+    pub fn pass<'a>(
+        &'a mut self,
+        stop: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Option<PassReport>, TableError>> {
+        Box::pin(async move {
+            self.refresh().await?;
+            if let Some(open) = self.state.open.clone()
+                && self.state.guards.hold(Guard::OneOpenIntent)
+            {
+                if !self.may_finish(open.number) {
+                    return Ok(None);
+                }
+                if let Work::Pass(intent) = open.work {
+                    return self.finish_pass(open.number, intent).await.map(Some);
+                }
+                self.finish_open().await?;
             }
-            if let Work::Pass(intent) = open.work {
-                return self.finish_pass(open.number, intent).await.map(Some);
+            self.tidy().await?;
+            let Some(range) = self.gather(Until::Bound, stop).await? else { return Ok(None) };
+            let intent = PassIntent {
+                from: self.state.position + 1,
+                to: range.reader.head,
+                trail_version: TRAIL_VERSION,
+                row_format: self.config.limits.row_format,
+                partition_rows_min: self.config.limits.partition_rows_min,
+                damaged: range.rows.damaged.clone(),
+            };
+            for damaged in &intent.damaged {
+                let units: u64 = damaged.lost.iter().map(|batch| batch.units).sum();
+                tracing::error!(
+                    record = damaged.record,
+                    segment = %damaged.segment,
+                    units,
+                    "{}: its lost units are in quarantine; restore the object from a copy",
+                    damaged.reason()
+                );
             }
-            self.finish_open().await?;
-        }
-        self.tidy().await?;
-        let Some(range) = self.gather(Until::Bound, stop).await? else { return Ok(None) };
-        let intent = PassIntent {
-            from: self.state.position + 1,
-            to: range.reader.head,
-            trail_version: TRAIL_VERSION,
-            row_format: self.config.limits.row_format,
-            partition_rows_min: self.config.limits.partition_rows_min,
-            damaged: range.rows.damaged.clone(),
-        };
-        for damaged in &intent.damaged {
-            let units: u64 = damaged.lost.iter().map(|batch| batch.units).sum();
-            tracing::error!(
-                record = damaged.record,
-                segment = %damaged.segment,
-                units,
-                "{}: its lost units are in quarantine; restore the object from a copy",
-                damaged.reason()
-            );
-        }
-        if !self.state.guards.hold(Guard::IntentBeforeFiles) {
-            let number = self.state.head + 1;
-            let files = encode_pass(&range.rows, &self.layout, number, intent.partition_rows_min)?;
-            for file in files.files {
-                put_file(&self.store, file).await?;
+            if !self.state.guards.hold(Guard::IntentBeforeFiles) {
+                let number = self.state.head + 1;
+                let files =
+                    encode_pass(&range.rows, &self.layout, number, intent.partition_rows_min)?;
+                for file in files.files {
+                    put_file(&self.store, file).await?;
+                }
             }
-        }
-        match self.append(&Body::PassIntent(intent.clone())).await? {
-            Won::Ours(number) => self.write_pass(number, intent, range).await.map(Some),
-            Won::Theirs => Ok(None),
-        }
+            match self.append(&Body::PassIntent(intent.clone())).await? {
+                Won::Ours(number) => self.write_pass(number, intent, range).await.map(Some),
+                Won::Theirs => Ok(None),
+            }
+        })
     }
 
     pub(crate) async fn finish_pass(

@@ -8,6 +8,7 @@
 //! Fresh rows lie below `fresh/` only and settled ones below `events/` only, so
 //! who lists `events/` sees no row twice.
 
+use futures::future::BoxFuture;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -53,30 +54,35 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError::is_retryable`] says whether to call again.
-    pub async fn settle(&mut self, reason: SettleReason) -> Result<SettleReport, TableError> {
-        let mut report = SettleReport::default();
-        self.refresh().await?;
-        if !self.finish_open().await? {
-            return Ok(report);
-        }
-        self.tidy().await?;
-        self.sweep().await?;
-        while let Some(inputs) = self.choose_inputs() {
-            let intent = SettleIntent {
-                inputs,
-                row_format: ROW_FORMAT_VERSION,
-                file_rows_max: self.config.limits.file_rows_max,
-                reason,
-            };
-            match self.append(&Body::SettleIntent(intent.clone())).await? {
-                Won::Ours(number) => report.add(&self.finish_settling(number, intent).await?),
-                Won::Theirs => return Ok(report),
+    pub fn settle(
+        &mut self,
+        reason: SettleReason,
+    ) -> BoxFuture<'_, Result<SettleReport, TableError>> {
+        Box::pin(async move {
+            let mut report = SettleReport::default();
+            self.refresh().await?;
+            if !self.finish_open().await? {
+                return Ok(report);
             }
-        }
-        if matches!(reason, SettleReason::Drain | SettleReason::Asked) {
+            self.tidy().await?;
             self.sweep().await?;
-        }
-        Ok(report)
+            while let Some(inputs) = self.choose_inputs() {
+                let intent = SettleIntent {
+                    inputs,
+                    row_format: ROW_FORMAT_VERSION,
+                    file_rows_max: self.config.limits.file_rows_max,
+                    reason,
+                };
+                match self.append(&Body::SettleIntent(intent.clone())).await? {
+                    Won::Ours(number) => report.add(&self.finish_settling(number, intent).await?),
+                    Won::Theirs => return Ok(report),
+                }
+            }
+            if matches!(reason, SettleReason::Drain | SettleReason::Asked) {
+                self.sweep().await?;
+            }
+            Ok(report)
+        })
     }
 
     /// The oldest fresh files, as many as one settling takes.

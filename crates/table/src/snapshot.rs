@@ -17,6 +17,7 @@ use std::ops::RangeInclusive;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use event::{AccountId, Region};
+use futures::future::BoxFuture;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -31,6 +32,7 @@ use crate::compact::worth_merging;
 use crate::config::Limits;
 use crate::duplicates::{Search, add_keyed};
 use crate::error::TableError;
+use crate::index::IndexPart;
 use crate::keys::KeyCache;
 use crate::layout::Layout;
 use crate::log::DataFile;
@@ -90,12 +92,14 @@ impl TableSnapshot {
     ///
     /// # Errors
     /// If the log cannot be read or contradicts itself.
-    pub async fn load(store: &Store, trail: &str) -> Result<Self, TableError> {
-        let layout = Layout::new(trail)?;
-        let ledger = Ledger::new(store.clone(), layout.log());
-        let mut state = checkpoint::newest(store, &ledger, &layout).await?;
-        checkpoint::advance(&ledger, &mut state).await?;
-        Ok(Self { store: store.clone(), state })
+    pub fn load<'a>(store: &'a Store, trail: &'a str) -> BoxFuture<'a, Result<Self, TableError>> {
+        Box::pin(async move {
+            let layout = Layout::new(trail)?;
+            let ledger = Ledger::new(store.clone(), layout.log());
+            let mut state = checkpoint::newest(store, &ledger, &layout).await?;
+            checkpoint::advance(&ledger, &mut state).await?;
+            Ok(Self { store: store.clone(), state })
+        })
     }
 
     /// The journal record up to which the files hold every row.
@@ -128,23 +132,31 @@ impl TableSnapshot {
         self.state.dates.keys().copied()
     }
 
+    /// The parts of a day's index; of files that none covers nothing is known.
+    #[must_use]
+    pub fn index_of(&self, date: Date) -> &[IndexPart] {
+        self.state.indexes.get(&date).map_or(&[], Vec::as_slice)
+    }
+
     /// What compaction would merge now, on the newest [`BACKLOG_DATES`] days.
     ///
     /// # Errors
     /// If the lists of files cannot be read.
-    pub async fn backlog(&self, now: Timestamp) -> Result<Backlog, TableError> {
-        let today = now.to_zoned(TimeZone::UTC).date();
-        let limits = Limits::default();
-        let mut backlog = Backlog::default();
-        for (date, files) in self.state.dates.iter().rev().take(BACKLOG_DATES) {
-            let files = checkpoint::date_files(&self.store, files).await?;
-            for group in worth_merging(files, *date < today, &limits) {
-                backlog.partitions += 1;
-                backlog.files += group.len() as u64;
-                backlog.rows += group.iter().map(|file| file.rows).sum::<u64>();
+    pub fn backlog(&self, now: Timestamp) -> BoxFuture<'_, Result<Backlog, TableError>> {
+        Box::pin(async move {
+            let today = now.to_zoned(TimeZone::UTC).date();
+            let limits = Limits::default();
+            let mut backlog = Backlog::default();
+            for (date, files) in self.state.dates.iter().rev().take(BACKLOG_DATES) {
+                let files = checkpoint::date_files(&self.store, files).await?;
+                for group in worth_merging(files, *date < today, &limits) {
+                    backlog.partitions += 1;
+                    backlog.files += group.len() as u64;
+                    backlog.rows += group.iter().map(|file| file.rows).sum::<u64>();
+                }
             }
-        }
-        Ok(backlog)
+            Ok(backlog)
+        })
     }
 
     /// Leaves out of the rows of the journal's tail those whose event another row
@@ -156,32 +168,38 @@ impl TableSnapshot {
     ///
     /// # Errors
     /// If the keys that the log names, or the journal, cannot be read.
-    pub async fn without_duplicates(
-        &self,
-        journal: &Journal,
-        streams: &JournalState,
+    pub fn without_duplicates<'a>(
+        &'a self,
+        journal: &'a Journal,
+        streams: &'a JournalState,
         blocking: Blocking,
         rows: Vec<RecordBatch>,
-    ) -> Result<(Vec<RecordBatch>, u64), TableError> {
-        let failed = |error: ArrowError| TableError::Encode(error.to_string());
-        let mut keyed = Vec::new();
-        for (index, batch) in rows.iter().enumerate() {
-            let (_, runs) = without_partitions(batch).map_err(failed)?;
-            let runs = runs.iter().map(|(partition, rows)| (partition, rows.clone()));
-            add_keyed(index, batch, runs, &mut keyed).map_err(failed)?;
-        }
-        let mut cache = KeyCache::default();
-        let mut search = Search {
-            store: &self.store,
-            journal,
-            streams,
-            keys: &self.state.keys,
-            cache: &mut cache,
-            blocking,
-        };
-        let found = search.find(keyed, rows.clone()).await?;
-        let left_out = found.duplicates.len() as u64;
-        blocking.run(move || found.apply(rows)).await.map(|rows| (rows, left_out)).map_err(failed)
+    ) -> BoxFuture<'a, Result<(Vec<RecordBatch>, u64), TableError>> {
+        Box::pin(async move {
+            let failed = |error: ArrowError| TableError::Encode(error.to_string());
+            let mut keyed = Vec::new();
+            for (index, batch) in rows.iter().enumerate() {
+                let (_, runs) = without_partitions(batch).map_err(failed)?;
+                let runs = runs.iter().map(|(partition, rows)| (partition, rows.clone()));
+                add_keyed(index, batch, runs, &mut keyed).map_err(failed)?;
+            }
+            let mut cache = KeyCache::default();
+            let mut search = Search {
+                store: &self.store,
+                journal,
+                streams,
+                keys: &self.state.keys,
+                cache: &mut cache,
+                blocking,
+            };
+            let found = search.find(keyed, rows.clone()).await?;
+            let left_out = found.duplicates.len() as u64;
+            blocking
+                .run(move || found.apply(rows))
+                .await
+                .map(|rows| (rows, left_out))
+                .map_err(failed)
+        })
     }
 
     /// The files that may hold wanted rows: settled ones by date, newest day

@@ -18,10 +18,13 @@ use ledger::Head;
 use seam::{Guard, Guards};
 use serde::{Deserialize, Serialize};
 
+use crate::hold::Hold;
+use crate::index::IndexPart;
 use crate::layout::{Layout, Place};
 use crate::log::{
-    Body, Checkpoint, CompactCommit, CompactIntent, Counts, DamagedSegment, DataFile, KeysAdded,
-    Manifest, PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent, Sweep,
+    Body, Checkpoint, CompactCommit, CompactIntent, Counts, DamagedSegment, DataFile, Expire,
+    IndexCommit, KeysAdded, Manifest, PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent,
+    Sweep,
 };
 use crate::partition::Regions;
 
@@ -61,6 +64,12 @@ pub struct TableState {
     /// clock: not in the table any more, and not to be deleted at once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) replaced: BTreeMap<String, Timestamp>,
+    /// The indexes of days that are over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) indexes: BTreeMap<Date, Vec<IndexPart>>,
+    /// What is kept whatever its age, by case.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) holds: BTreeMap<String, Hold>,
     #[serde(skip)]
     pub(crate) guards: Guards,
 }
@@ -97,6 +106,30 @@ pub struct Totals {
     /// What was lost with segments of the journal.
     #[serde(default, skip_serializing_if = "Damage::is_none")]
     pub damage: Damage,
+    /// What retention has let go.
+    #[serde(default, skip_serializing_if = "Expired::is_none")]
+    pub expired: Expired,
+}
+
+/// What retention has let go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expired {
+    /// Data files.
+    pub files: u64,
+    /// Their rows, which [`Counts::rows`] still counts.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Objects of quarantine.
+    pub quarantined: u64,
+    /// The last day of which files have expired.
+    pub last: Option<Date>,
+}
+
+impl Expired {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What was lost with segments of the journal.
@@ -207,6 +240,8 @@ impl TableState {
             states: Vec::new(),
             keys: BTreeMap::new(),
             replaced: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            holds: BTreeMap::new(),
             guards: Guards::default(),
         }
     }
@@ -271,6 +306,10 @@ impl TableState {
             Body::CompactIntent(intent) => self.begin_compaction(head.number, at, intent)?,
             Body::CompactCommit(commit) => self.commit_compaction(at, commit)?,
             Body::Checkpoint(checkpoint) => self.fold_checkpoint(head.number, checkpoint)?,
+            Body::Index(index) => self.fold_index(index)?,
+            Body::Expire(expire) => self.fold_expire(at, expire)?,
+            Body::Hold(hold) => self.fold_hold(hold)?,
+            Body::Release(release) => self.fold_release(&release.case)?,
             Body::Sweep(sweep) => self.fold_sweep(head.number, sweep)?,
         }
         self.head = head.number;
@@ -448,17 +487,7 @@ impl TableState {
             return Err("its files have not the rows of those that they replace".into());
         }
         for file in commit.replaced {
-            let date = file.partition.as_ref().and_then(|one| self.dates.get_mut(&one.date));
-            let Some(date) = date else {
-                return Err(format!("it replaces {}, whose date has no files", file.path));
-            };
-            let before = date.recent.len();
-            date.recent.retain(|recent| recent.path != file.path);
-            if date.recent.len() == before {
-                date.replaced.insert(file.path.clone());
-            }
-            self.totals.files = self.totals.files.saturating_sub(1);
-            self.totals.bytes = self.totals.bytes.saturating_sub(file.bytes);
+            self.take_out(&file)?;
             self.replaced.insert(file.path, at);
         }
         for file in commit.files {
@@ -523,6 +552,116 @@ impl TableState {
     pub(crate) fn set_head(&mut self, head: Head) {
         self.head = head.number;
         self.head_sha256 = head.hash;
+    }
+
+    fn fold_index(&mut self, index: IndexCommit) -> Result<(), String> {
+        self.check_nothing_open()?;
+        let IndexCommit { date, part, replaces } = index;
+        if part.to > self.head || !self.dates.contains_key(&date) {
+            return Err(format!("it indexes files of {date} up to record {}", part.to));
+        }
+        if self.retired.contains(&part.path) || self.swept.contains(&part.path) {
+            return Err(format!("it names {}, which was swept", part.path));
+        }
+        let parts = self.indexes.entry(date).or_default();
+        let before = parts.len();
+        parts.retain(|part| !replaces.contains(&part.path));
+        if parts.len() + replaces.len() != before {
+            return Err(format!("it replaces parts that the index of {date} does not have"));
+        }
+        self.retired.extend(replaces);
+        parts.push(part);
+        Ok(())
+    }
+
+    fn fold_expire(&mut self, at: Timestamp, expire: Expire) -> Result<(), String> {
+        self.check_nothing_open()?;
+        if let Some(held) = expire.files.iter().find(|file| self.is_held(file)) {
+            return Err(format!("it lets go {}, which a hold keeps", held.path));
+        }
+        for file in expire.files {
+            let date = file.partition.as_ref().map(|partition| partition.date);
+            if date.is_none() || date != expire.date {
+                return Err(format!("{} is not of the day that expires", file.path));
+            }
+            self.take_out(&file)?;
+            let expired = &mut self.totals.expired;
+            expired.files += 1;
+            expired.rows += file.rows;
+            expired.bytes += file.bytes;
+            expired.last = expired.last.max(date);
+            self.replaced.insert(file.path, at);
+        }
+        self.totals.expired.quarantined += expire.quarantine.len() as u64;
+        self.retired.extend(expire.quarantine);
+        if let Some(date) = expire.date {
+            self.forget_if_empty(date);
+        }
+        Ok(())
+    }
+
+    /// Takes a settled file out of its date.
+    fn take_out(&mut self, file: &DataFile) -> Result<(), String> {
+        let date = file.partition.as_ref().and_then(|one| self.dates.get_mut(&one.date));
+        let Some(date) = date else {
+            return Err(format!("it replaces {}, whose date has no files", file.path));
+        };
+        let before = date.recent.len();
+        date.recent.retain(|recent| recent.path != file.path);
+        if date.recent.len() == before && !date.replaced.insert(file.path.clone()) {
+            return Err(format!("it replaces {} a second time", file.path));
+        }
+        self.totals.files = self.totals.files.saturating_sub(1);
+        self.totals.bytes = self.totals.bytes.saturating_sub(file.bytes);
+        Ok(())
+    }
+
+    /// Drops what is known of a day that has no files any more.
+    fn forget_if_empty(&mut self, date: Date) {
+        let Some(files) = self.dates.get(&date) else { return };
+        let listed = files.manifest.as_ref().map_or(0, |manifest| manifest.files);
+        if !files.recent.is_empty() || listed > files.replaced.len() as u64 {
+            return;
+        }
+        let manifest = self.dates.remove(&date).and_then(|files| files.manifest);
+        self.retired.extend(manifest.map(|manifest| manifest.object.path));
+        let parts = self.indexes.remove(&date).unwrap_or_default();
+        self.retired.extend(parts.into_iter().map(|part| part.path));
+        let runs = self.keys.remove(&date).unwrap_or_default();
+        let used: BTreeSet<&String> = self.keys.values().flatten().map(|run| &run.path).collect();
+        let unused = runs.into_iter().map(|run| run.path).filter(|path| !used.contains(path));
+        let unused: Vec<String> = unused.collect();
+        self.retired.extend(unused);
+    }
+
+    fn fold_hold(&mut self, hold: Hold) -> Result<(), String> {
+        self.check_nothing_open()?;
+        if self.holds.contains_key(&hold.case) {
+            return Err(format!("case {} has a hold already", hold.case));
+        }
+        self.holds.insert(hold.case.clone(), hold);
+        Ok(())
+    }
+
+    fn fold_release(&mut self, case: &str) -> Result<(), String> {
+        self.check_nothing_open()?;
+        let held = self.holds.remove(case);
+        held.map(|_| ()).ok_or_else(|| format!("case {case} has no hold"))
+    }
+
+    /// Whether a hold keeps a settled file.
+    pub(crate) fn is_held(&self, file: &DataFile) -> bool {
+        self.holds.values().any(|hold| hold.keeps(file))
+    }
+
+    /// The holds there are.
+    pub fn holds(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.values()
+    }
+
+    /// Whether an object is about to be deleted, by the last sweep or the next.
+    pub(crate) fn is_unused(&self, path: &str) -> bool {
+        self.retired.contains(path) || self.is_replaced(path)
     }
 
     fn fold_sweep(&mut self, number: u64, sweep: Sweep) -> Result<(), String> {

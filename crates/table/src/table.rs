@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use journal::Journal;
 use ledger::{Appended, Ledger};
@@ -21,6 +22,8 @@ use crate::checkpoint;
 use crate::compact::Examined;
 use crate::config::Config;
 use crate::error::TableError;
+use crate::expire::Aged;
+use crate::index::Indexed;
 use crate::keys::KeyCache;
 use crate::layout::Layout;
 use crate::log::{Body, Sweep};
@@ -33,6 +36,9 @@ const HELP_AFTER: Duration = Duration::from_secs(120);
 
 /// Partitions of fresh rows that are remembered, to judge if settling is worth it.
 const PARTITIONS_KNOWN_MAX: usize = 65_536;
+
+/// How long what a person decided waits for another process's intent to end.
+pub(crate) const DECIDE_AGAIN: Duration = Duration::from_millis(200);
 
 /// Objects that one sweep names at most.
 const SWEEP_OBJECTS_MAX: usize = 1_000;
@@ -67,6 +73,10 @@ pub struct Table {
     pub(crate) key_cache: KeyCache,
     /// Dates that need no compaction as they are.
     pub(crate) examined: Examined,
+    /// Dates whose index covers all their files.
+    pub(crate) indexed: Indexed,
+    /// What is not old enough yet.
+    pub(crate) aged: Aged,
     /// An intent of someone else, and since when we leave it to them.
     left_alone: Option<(u64, Instant)>,
     /// The last sweep whose objects this process has deleted.
@@ -117,31 +127,35 @@ impl Table {
     ///
     /// # Errors
     /// If the log cannot be read or contradicts itself.
-    pub async fn open(
+    pub fn open(
         store: Store,
         journal: Journal,
         trail: &str,
         seams: Seams,
         config: Config,
-    ) -> Result<Self, TableError> {
-        let layout = Layout::new(trail)?;
-        let ledger = Ledger::new(store.clone(), layout.log());
-        let mut state = checkpoint::newest(&store, &ledger, &layout).await?;
-        checkpoint::advance(&ledger, &mut state).await?;
-        Ok(Self {
-            store,
-            journal,
-            ledger,
-            layout,
-            seams,
-            config,
-            state,
-            reader: None,
-            known: KnownPartitions::default(),
-            key_cache: KeyCache::default(),
-            examined: Examined::default(),
-            left_alone: None,
-            deleted_sweep: 0,
+    ) -> BoxFuture<'_, Result<Self, TableError>> {
+        Box::pin(async move {
+            let layout = Layout::new(trail)?;
+            let ledger = Ledger::new(store.clone(), layout.log());
+            let mut state = checkpoint::newest(&store, &ledger, &layout).await?;
+            checkpoint::advance(&ledger, &mut state).await?;
+            Ok(Self {
+                store,
+                journal,
+                ledger,
+                layout,
+                seams,
+                config,
+                state,
+                reader: None,
+                known: KnownPartitions::default(),
+                key_cache: KeyCache::default(),
+                examined: Examined::default(),
+                indexed: Indexed::default(),
+                aged: Aged::default(),
+                left_alone: None,
+                deleted_sweep: 0,
+            })
         })
     }
 
@@ -163,21 +177,23 @@ impl Table {
     ///
     /// # Errors
     /// If the log cannot be read or contradicts itself.
-    pub async fn refresh(&mut self) -> Result<(), TableError> {
-        let open_before = self.state.open.as_ref().map(|open| open.number);
-        let position = self.state.position;
-        // Some records may be folded although the next one could not be read.
-        let advanced = checkpoint::advance(&self.ledger, &mut self.state).await;
-        if self.state.position != position {
-            self.reader = None;
-        }
-        match &self.state.open {
-            Some(open) if open_before != Some(open.number) => {
-                self.left_alone = Some((open.number, Instant::now()));
+    pub fn refresh(&mut self) -> BoxFuture<'_, Result<(), TableError>> {
+        Box::pin(async move {
+            let open_before = self.state.open.as_ref().map(|open| open.number);
+            let position = self.state.position;
+            // Some records may be folded although the next one could not be read.
+            let advanced = checkpoint::advance(&self.ledger, &mut self.state).await;
+            if self.state.position != position {
+                self.reader = None;
             }
-            _ => {}
-        }
-        advanced
+            match &self.state.open {
+                Some(open) if open_before != Some(open.number) => {
+                    self.left_alone = Some((open.number, Instant::now()));
+                }
+                _ => {}
+            }
+            advanced
+        })
     }
 
     /// Whether the fresh rows should be settled now: the oldest has waited long

@@ -300,7 +300,8 @@ impl Asking {
 
     fn is_complete(&self, coverage: &Coverage) -> bool {
         let reaches = |time| self.to.is_none_or(|to| to.min(self.now) <= time);
-        let whole = !coverage.truncated && coverage.damaged.is_none() && coverage.lost == 0;
+        let whole = !coverage.truncated && coverage.damaged.is_none();
+        let whole = whole && coverage.lost == 0 && coverage.gaps == 0;
         whole && coverage.complete_to().is_some_and(reaches)
     }
 
@@ -345,6 +346,18 @@ impl Asking {
                 coverage.lost
             ));
         }
+        if coverage.expired > 0 {
+            lines.push_str(&format!(
+                "{} events of earlier days have expired by retention\n",
+                coverage.expired
+            ));
+        }
+        if coverage.gaps > 0 {
+            lines.push_str(&format!(
+                "{} events were lost before they reached the journal: its gap records say which\n",
+                coverage.gaps
+            ));
+        }
         match coverage.complete_to() {
             _ if coverage.damaged.is_some() => {}
             Some(time) => lines.push_str(&format!("complete to {time:.0} (journal record {record})\n")),
@@ -364,7 +377,12 @@ fn unknown(sources: &[SourceCoverage]) -> String {
         return String::new();
     }
     let named = silent.iter().take(SOURCES_NAMED_MAX).map(|source| {
-        format!("{}/{} {}", source.account, source.agent.as_str(), for_terminal(&source.source))
+        let on_the_way = match source.behind {
+            0 => String::new(),
+            behind => format!(": {behind} events on their way"),
+        };
+        let name = for_terminal(&source.source);
+        format!("{}/{} {name}{on_the_way}", source.account, source.agent.as_str())
     });
     let named = named.collect::<Vec<_>>().join(", ");
     match silent.len().saturating_sub(SOURCES_NAMED_MAX) {

@@ -1,4 +1,5 @@
-//! `orgtrail compact`: settles fresh rows and merges small files, by hand.
+//! `orgtrail compact`: settles fresh rows, merges small files and brings indexes
+//! up to date, by hand.
 //!
 //! A server does the same by itself; both may work on one store at once.
 
@@ -8,10 +9,10 @@ use anyhow::Context;
 use journal::Journal;
 use seam::{Blocking, Clock, Entropy};
 use store::Store;
-use table::{SettleReason, TRAIL_DEFAULT, Table};
+use table::{Config, SettleReason, TRAIL_DEFAULT, Table};
 use tokio_util::sync::CancellationToken;
 
-/// Settle fresh rows and merge small files into large ones.
+/// Settle fresh rows, merge small files into large ones, and index closed days.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   orgtrail compact --store file:///var/lib/orgtrail
@@ -21,31 +22,19 @@ pub(crate) struct Args {
     #[arg(long, env = "ORGTRAIL_STORE")]
     store: String,
     /// Replaced files stay for this many seconds, for whoever is reading them.
-    #[arg(long, default_value_t = table::Config::default().keep_replaced_secs)]
+    #[arg(long, default_value_t = Config::default().keep_replaced_secs)]
     keep_replaced_secs: u32,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let store =
-        Store::open(&super::ask::store_url(&args.store)?).await.context("open the store")?;
-    let seams = table::Seams {
-        clock: Clock::system(),
-        entropy: Entropy::system(),
-        blocking: Blocking::Pool,
-    };
-    store.probe(&seams.entropy).await.context("probe the store")?;
-    let table::Seams { clock, entropy, blocking } = seams.clone();
-    let journal = Journal::new(store.clone(), clock, entropy, blocking);
-    let config =
-        table::Config { keep_replaced_secs: args.keep_replaced_secs, ..table::Config::default() };
-    let mut table = Table::open(store, journal, TRAIL_DEFAULT, seams, config)
-        .await
-        .context("open the table")?;
+    let config = Config { keep_replaced_secs: args.keep_replaced_secs, ..Config::default() };
+    let mut table = open(&args.store, config).await?;
     let stop = CancellationToken::new();
     let work = async {
         let settled = table.settle(SettleReason::Asked).await.context("settle")?;
         let compacted = table.compact(u64::MAX, &stop).await.context("compact")?;
-        anyhow::Ok((settled, compacted))
+        let indexed = table.index(u64::MAX, &stop).await.context("index")?;
+        anyhow::Ok((settled, compacted, indexed))
     };
     // What has begun is finished; Ctrl-C ends between two steps.
     let interrupted = async {
@@ -54,13 +43,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
         std::future::pending::<Infallible>().await
     };
-    let (settled, compacted) = tokio::select! {
+    let (settled, compacted, indexed) = tokio::select! {
         done = work => done?,
         never = interrupted => match never {},
     };
     crate::output::print(&format!(
         "settled    {} rows of {} fresh files into {} files\n\
-         compacted  {} rows of {} files into {} files, {} bytes{}",
+         compacted  {} rows of {} files into {} files, {} bytes{}\n\
+         indexed    {} rows of {} files: {} indicators, {} bytes{}",
         settled.rows,
         settled.inputs,
         settled.files,
@@ -69,5 +59,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         compacted.files,
         compacted.bytes,
         if compacted.more { "; more waits" } else { "" },
+        indexed.rows,
+        indexed.files,
+        indexed.entries,
+        indexed.bytes,
+        if indexed.more { "; more waits" } else { "" },
     ))
+}
+
+/// The table of a store, to be written.
+pub(crate) async fn open(store: &str, config: Config) -> anyhow::Result<Table> {
+    let store = Store::open(&super::ask::store_url(store)?).await.context("open the store")?;
+    let seams = table::Seams {
+        clock: Clock::system(),
+        entropy: Entropy::system(),
+        blocking: Blocking::Pool,
+    };
+    store.probe(&seams.entropy).await.context("probe the store")?;
+    let table::Seams { clock, entropy, blocking } = seams.clone();
+    let journal = Journal::new(store.clone(), clock, entropy, blocking);
+    Table::open(store, journal, TRAIL_DEFAULT, seams, config).await.context("open the table")
 }

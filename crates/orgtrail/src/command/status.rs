@@ -11,7 +11,9 @@ use journal::{Journal, JournalError, State};
 use seam::{Blocking, Clock, Entropy};
 use serde::Serialize;
 use store::Store;
-use table::{Backlog, DamagedSegment, TRAIL_DEFAULT, TableSnapshot};
+use table::{Backlog, DamagedSegment, Expired, Hold, TRAIL_DEFAULT, TableSnapshot};
+
+use crate::output::for_terminal;
 
 /// Show the journal's head, each stream, the table, and whether the sum closes.
 #[derive(Debug, clap::Args)]
@@ -83,6 +85,10 @@ pub(crate) struct TableStatus {
     pub(crate) fresh_rows: u64,
     /// What compaction would merge now, on the newest days.
     pub(crate) backlog: BacklogStatus,
+    /// What retention has let go; its rows are among `rows`.
+    pub(crate) expired: Expired,
+    /// What is kept whatever its age.
+    pub(crate) holds: Vec<Hold>,
     /// Quarantined units by reason.
     pub(crate) reasons: std::collections::BTreeMap<String, u64>,
     /// Segments of the journal that are missing or damaged: of them, so many
@@ -191,6 +197,8 @@ impl Status {
                     files: backlog.files,
                     rows: backlog.rows,
                 },
+                expired: table.totals().expired,
+                holds: table.state().holds().cloned().collect(),
                 reasons: table.totals().reasons.clone(),
                 damaged_segments: table.totals().damage.segments,
                 damaged_units: table.totals().damage.units,
@@ -236,6 +244,18 @@ impl Status {
             line(format!(
                 "compaction {files} small files of {partitions} partitions wait, {rows} rows"
             ));
+        }
+        let Expired { files, rows, quarantined, last, .. } = table.expired;
+        if let Some(last) = last {
+            line(format!(
+                "expired    {rows} of the rows, {files} files of days up to {last}, by retention"
+            ));
+        }
+        if quarantined > 0 {
+            line(format!("expired    {quarantined} objects of quarantine, by retention"));
+        }
+        for hold in &table.holds {
+            line(format!("hold       {}", described(hold)));
         }
         for (reason, units) in &table.reasons {
             line(format!("quarantine {units} {reason}"));
@@ -297,6 +317,23 @@ impl Status {
         }
         text
     }
+}
+
+/// A hold in one line.
+pub(crate) fn described(hold: &Hold) -> String {
+    let mut line = format!("case {}: ", hold.case);
+    line.push_str(&hold.account.map_or("every account".to_owned(), |one| format!("account {one}")));
+    if let Some(from) = hold.from {
+        line.push_str(&format!(", from {from}"));
+    }
+    if let Some(to) = hold.to {
+        line.push_str(&format!(", to {to}"));
+    }
+    if let Some(principal) = &hold.principal {
+        line.push_str(&format!(", for {}", for_terminal(principal)));
+    }
+    line.push_str(&format!("; {}: {}", for_terminal(&hold.by), for_terminal(&hold.why)));
+    line
 }
 
 fn streams(state: &State) -> Vec<StreamStatus> {

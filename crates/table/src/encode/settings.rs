@@ -1,6 +1,7 @@
 //! How each column of a file is written.
 //!
-//! - Columns whose values hardly repeat have no dictionary.
+//! - Columns whose values hardly repeat have no dictionary, and no least and
+//!   greatest value: they would tell a reader nothing, and comparing costs.
 //! - A column is compressed only where the file's first rows have bytes for it
 //!   that are worth a compressor: `COMPRESS_BYTES_MIN`.
 //! - Bloom filters stand on what a single thing is looked up by.
@@ -31,7 +32,7 @@ const FRESH_PAGE_ROWS: usize = 512;
 /// Share of wrong "maybe" answers of a Bloom filter.
 const BLOOM_WRONG: f64 = 0.01;
 
-/// Columns whose values hardly repeat.
+/// Columns whose values hardly repeat and have no order that anybody asks for.
 const PLAIN: [&str; 12] = [
     "requestparameters",
     "responseelements",
@@ -46,6 +47,10 @@ const PLAIN: [&str; 12] = [
     "summary",
     "eventdata",
 ];
+
+/// The columns of a fresh file whose least and greatest values are kept: what it
+/// is sorted by. It lives for an hour, and nothing else tells its row groups apart.
+const FRESH_RANGES: [&str; 4] = ["account", "region", "date", "eventtime"];
 
 /// What is looked up by a single value.
 const LOOKED_UP: [&str; 5] = [
@@ -69,8 +74,11 @@ pub(super) fn choose(
         Kind::Fresh => (FRESH_GROUP_ROWS, FRESH_PAGE_ROWS),
     };
     let may_have_pages = kind == Kind::Partition && !(whole && rows <= page_rows);
-    let statistics =
-        if may_have_pages { EnabledStatistics::Page } else { EnabledStatistics::Chunk };
+    let statistics = match kind {
+        Kind::Fresh => EnabledStatistics::None,
+        Kind::Partition if may_have_pages => EnabledStatistics::Page,
+        Kind::Partition => EnabledStatistics::Chunk,
+    };
     let mut builder = WriterProperties::builder()
         .set_created_by(concat!("orgtrail ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_max_row_group_row_count(Some(group_rows))
@@ -89,7 +97,13 @@ pub(super) fn choose(
     for name in PLAIN {
         builder = builder
             .set_column_dictionary_enabled(column(name), false)
-            .set_column_encoding(column(name), Encoding::DELTA_LENGTH_BYTE_ARRAY);
+            .set_column_encoding(column(name), Encoding::DELTA_LENGTH_BYTE_ARRAY)
+            .set_column_statistics_enabled(column(name), EnabledStatistics::None);
+    }
+    if kind == Kind::Fresh {
+        for name in FRESH_RANGES {
+            builder = builder.set_column_statistics_enabled(column(name), EnabledStatistics::Chunk);
+        }
     }
     for name in ["eventtime", "orgtrail_record", "orgtrail_row"] {
         builder = builder

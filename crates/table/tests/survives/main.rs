@@ -7,6 +7,7 @@
 
 mod crash;
 mod damage;
+mod expire;
 mod faulty;
 mod golden;
 mod old_logs;

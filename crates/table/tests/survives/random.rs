@@ -24,7 +24,7 @@ async fn walk(seed: u64) {
     let stop = CancellationToken::new();
     let mut tables = Vec::new();
     for step in 0..STEPS {
-        match random.below(9) {
+        match random.below(10) {
             0..3 => world.deliver(1 + random.below(20)).await,
             3 => world.commit_nothing().await,
             4 if tables.len() < 3 => {
@@ -50,6 +50,12 @@ async fn walk(seed: u64) {
                     tables.swap_remove(index);
                 }
             }
+            7 if !tables.is_empty() => {
+                let index = usize::try_from(random.below(tables.len() as u64)).expect("small");
+                if tables[index].index(1, &stop).await.is_err() {
+                    tables.swap_remove(index);
+                }
+            }
             _ if !tables.is_empty() => {
                 let index = usize::try_from(random.below(tables.len() as u64)).expect("small");
                 if tables[index].pass(&stop).await.is_err() && random.below(2) == 0 {
@@ -60,8 +66,11 @@ async fn walk(seed: u64) {
         }
         world.check_listing().await;
         world.check_snapshot().await;
+        world.check_index().await;
     }
     let mut last = world.table(Arc::clone(&world.objects), seed * 100 + 99).await.expect("open");
     drain(&mut last).await.expect("drain");
     world.check_drained().await;
+    while last.index(u64::MAX, &stop).await.expect("index").more {}
+    assert_eq!(world.check_index().await, 0, "every file of a day that is over is indexed");
 }

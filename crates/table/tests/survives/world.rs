@@ -1,6 +1,7 @@
 //! A journal made by hand, and a reader that believes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -320,6 +321,36 @@ impl World {
         Table::open(store, journal, TRAIL_DEFAULT, seams, config).await
     }
 
+    /// A process of some days later that keeps days for `retention_days`.
+    pub(crate) async fn aged_table(
+        &self,
+        objects: Arc<dyn ObjectStore>,
+        seed: u64,
+        retention_days: u32,
+        days_later: i64,
+    ) -> Table {
+        let store = Store::from_objects(objects, "memory://world");
+        let Seams { clock, entropy, blocking } = seams(seed);
+        let later = jiff::SignedDuration::from_hours(24 * days_later);
+        let clock = Clock::new(move || clock.now() + later);
+        let journal = Journal::new(store.clone(), clock.clone(), entropy.clone(), blocking);
+        let config = Config {
+            limits: limits(),
+            keep_replaced_secs: 0,
+            retention_days: NonZeroU32::new(retention_days),
+            ..Config::default()
+        };
+        let seams = Seams { clock, entropy, blocking };
+        Table::open(store, journal, TRAIL_DEFAULT, seams, config).await.expect("open")
+    }
+
+    /// The objects below a folder of the trail.
+    pub(crate) async fn below(&self, part: &str) -> Vec<String> {
+        let prefix = Path::from(format!("trail/{TRAIL_DEFAULT}/{part}"));
+        let listed = self.objects.list(Some(&prefix));
+        listed.map_ok(|meta| meta.location.to_string()).try_collect().await.expect("list")
+    }
+
     /// What a snapshot's files hold is what the journal holds up to its position.
     pub(crate) async fn check_snapshot(&self) -> TableSnapshot {
         let store = Store::from_objects(Arc::clone(&self.objects), "memory://world");
@@ -347,6 +378,50 @@ impl World {
         assert_eq!(totals.files, files.len() as u64);
         assert_eq!(totals.bytes, files.iter().map(|file| file.bytes).sum::<u64>());
         snapshot
+    }
+
+    /// What the rows of a covered file name is in the index, with that file. Gives
+    /// how many settled files no index covers.
+    pub(crate) async fn check_index(&self) -> usize {
+        let store = Store::from_objects(Arc::clone(&self.objects), "memory://world");
+        let snapshot = TableSnapshot::load(&store, TRAIL_DEFAULT).await.expect("load");
+        let mut entries = BTreeSet::new();
+        for date in snapshot.dates() {
+            for part in snapshot.index_of(date) {
+                let mut rows = 0;
+                for batch in self.batches(&Path::from(part.path.as_str())).await {
+                    let text = |name: &str| batch.column_by_name(name).expect("a column").clone();
+                    let (indicators, files) = (text("indicator"), text("file"));
+                    let (indicators, files) =
+                        (indicators.as_string::<i32>(), files.as_string::<i32>());
+                    rows += batch.num_rows() as u64;
+                    for (indicator, file) in indicators.iter().zip(files) {
+                        let entry = (indicator.map(str::to_owned), file.map(str::to_owned));
+                        entries.insert(entry);
+                    }
+                }
+                assert_eq!(rows, part.entries, "{}", part.path);
+            }
+        }
+        let mut uncovered = 0;
+        let files: Vec<_> = snapshot.files(Filter::default()).try_collect().await.expect("files");
+        for file in files {
+            let Some(partition) = &file.partition else { continue };
+            if !snapshot.index_of(partition.date).iter().any(|part| part.covers(&file)) {
+                uncovered += 1;
+                continue;
+            }
+            for batch in self.batches(&Path::from(file.path.as_str())).await {
+                let arns = batch.column_by_name("useridentity").expect("a column").clone();
+                let arns = arns.as_struct().column_by_name("arn").expect("a member").clone();
+                let account = partition.account.to_string();
+                for arn in arns.as_string::<i32>().iter().chain([Some(account.as_str())]) {
+                    let entry = (arn.map(str::to_owned), Some(file.path.clone()));
+                    assert!(arn.is_none() || entries.contains(&entry), "{entry:?}");
+                }
+            }
+        }
+        uncovered
     }
 
     /// What a listing of `events/` or `fresh/` shows is never twice there but

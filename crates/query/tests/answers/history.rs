@@ -1,161 +1,20 @@
-//! Answers over table and journal tail equal those of brute force.
+//! Filters, SQL, and what an answer says of itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use event::{AccountId, AgentName};
-use identity::SpeaksFor;
-use integrity::{Hash, SpoolId, sha256};
+use event::AccountId;
 use jiff::Timestamp;
-use journal::{BatchEntry, BatchLines, Body, Certificate, Committed, Journal, Open, State, pack};
 use object_store::ObjectStoreExt;
-use object_store::memory::InMemory;
 use object_store::path::Path;
-use query::{Answer, Engine, EventFilter, Options, Proof, QueryError, Selection};
-use sample::{Organization, Shape};
-use seam::{Blocking, Clock, Entropy};
+use query::{EventFilter, Options, QueryError, Selection};
+use sample::Organization;
 use serde_json::Value;
-use store::Store;
-use table::row::RecordJson;
-use table::{Config, SettleReason, TRAIL_DEFAULT, Table};
-use tokio_util::sync::CancellationToken;
+use table::{SettleReason, TRAIL_DEFAULT};
 
-const SHAPE: Shape = Shape { accounts: 4, regions: 3, days: 3 };
-
-fn end() -> Timestamp {
-    "2026-11-20T00:00:00Z".parse().expect("a time")
-}
-
-fn seams() -> table::Seams {
-    table::Seams { clock: Clock::new(end), entropy: Entropy::system(), blocking: Blocking::Pool }
-}
-
-/// A store, its writer, and everything that was written.
-struct World {
-    store: Store,
-    journal: Journal,
-    state: State,
-    table: Table,
-    sequence: u64,
-    written: Vec<Value>,
-}
-
-impl World {
-    async fn new() -> Self {
-        let store = Store::from_objects(Arc::new(InMemory::new()), "memory://test");
-        let seams = seams();
-        let journal =
-            Journal::new(store.clone(), seams.clock.clone(), seams.entropy.clone(), seams.blocking);
-        let config = Config {
-            limits: table::Limits { partition_rows_min: 60, ..table::Limits::default() },
-            ..Config::default()
-        };
-        let table = Table::open(store.clone(), journal.clone(), TRAIL_DEFAULT, seams, config)
-            .await
-            .expect("a table");
-        let mut state = State::new();
-        let body = Body {
-            open: Some(Open {
-                account: "111122223333".parse().expect("an account"),
-                agent: "main".parse::<AgentName>().expect("a name"),
-                spool: SpoolId([7; 16]),
-                replaces: None,
-                opened_by: "test".to_owned(),
-                certificate: Certificate {
-                    fingerprint: sha256(b""),
-                    speaks_for: SpeaksFor::Organization,
-                },
-                signing_key: None,
-                signature: None,
-            }),
-            ..Body::default()
-        };
-        assert_eq!(journal.commit(&mut state, &body).await.expect("opened"), Committed::Ours(1));
-        Self { store, journal, state, table, sequence: 0, written: Vec::new() }
-    }
-
-    /// Commits lines as one journal record.
-    async fn write(&mut self, lines: &[Vec<u8>]) {
-        let mut text = Vec::new();
-        for line in lines {
-            text.extend_from_slice(line);
-            text.push(b'\n');
-            self.written.extend(serde_json::from_slice::<Value>(line).ok());
-        }
-        let count = lines.len() as u64;
-        let packed = pack([(&BatchLines::Plain(text.into()), count)]).expect("packed");
-        let batch = BatchEntry {
-            stream: 1,
-            from: self.sequence + 1,
-            to: self.sequence + count,
-            chain: Hash([1; 32]),
-            continuations: 0,
-        };
-        self.sequence += count;
-        let segment = Some(self.journal.put_segment(&packed, self.state.head).await.expect("put"));
-        let body = Body { segment, batches: vec![batch], ..Body::default() };
-        self.journal.commit(&mut self.state, &body).await.expect("committed");
-    }
-
-    async fn write_sample(&mut self, from: usize, to: usize) {
-        let organization = Organization::with_shape(5, SHAPE);
-        let events = organization.events(4_000, end()).skip(from).take(to - from);
-        let lines: Vec<_> = events.map(|event| event.record).collect();
-        for lines in lines.chunks(300) {
-            self.write(lines).await;
-        }
-    }
-
-    async fn pass(&mut self) {
-        let stop = CancellationToken::new();
-        while self.table.pass(&stop).await.expect("a pass").is_some() {}
-    }
-
-    /// Some events settled, some fresh, some in the journal's tail only.
-    async fn mixed() -> Self {
-        let mut world = Self::new().await;
-        world.write_sample(0, 2_000).await;
-        world.pass().await;
-        world.table.settle(SettleReason::Asked).await.expect("settled");
-        world.write_sample(2_000, 3_000).await;
-        world.pass().await;
-        world.write_sample(3_000, 4_000).await;
-        world
-    }
-
-    fn engine(&self) -> Engine {
-        self.engine_with(Options { partitions: 2, ..Options::default() })
-    }
-
-    fn engine_with(&self, options: Options) -> Engine {
-        Engine::open(self.store.clone(), seams(), options).expect("an engine")
-    }
-}
-
-fn records(batches: &[RecordBatch]) -> Vec<Value> {
-    let mut records = Vec::new();
-    for batch in batches {
-        let json = RecordJson::of(batch).expect("all columns");
-        for row in 0..batch.num_rows() {
-            let mut line = Vec::new();
-            json.write(row, &mut line);
-            records.push(serde_json::from_slice(&line).expect("JSON"));
-        }
-    }
-    records
-}
-
-fn ids(records: &[Value]) -> Vec<String> {
-    let mut ids: Vec<String> = records.iter().map(|record| record["eventID"].to_string()).collect();
-    ids.sort();
-    ids
-}
-
-async fn all(mut answer: Answer) -> Vec<RecordBatch> {
-    answer.rest().await.expect("rows")
-}
+use crate::world::{SHAPE, World, all, ids, records};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_event_is_in_the_answer_once_wherever_it_lies() {
@@ -564,93 +423,28 @@ async fn a_file_that_settling_removed_meanwhile_is_no_error() {
     }));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_trace_follows_a_leaked_key_into_every_account_and_to_the_key_that_was_planted() {
-    let world = World::mixed().await;
-    let incident = Organization::with_shape(5, SHAPE).incident();
-    let engine = world.engine();
-    let trace = engine.trace(&incident.access_key_id, None, None).await.expect("a trace");
-    assert!(trace.origin.is_empty() && !trace.cut, "{trace:?}");
-    assert_eq!(trace.uses[&incident.access_key_id].who, incident.user_arn);
-    for account in &incident.entered {
-        let entered = trace.hops.iter().find(|hop| {
-            hop.from.as_deref() == Some(&incident.access_key_id)
-                && hop.event_name == "AssumeRole"
-                && hop.target.contains(&account.to_string())
-        });
-        let entered = entered.unwrap_or_else(|| panic!("no hop into {account}: {trace:?}"));
-        assert_eq!(entered.proof, Proof::IssuedKey);
-        let session = entered.to.as_ref().expect("the answer names the key");
-        assert_eq!(trace.uses[session].accounts, 1, "{account}");
-        assert_eq!(trace.uses[session].address, incident.address);
-    }
-    let planted =
-        trace.hops.iter().find(|hop| hop.to.as_ref() == Some(&incident.planted_access_key_id));
-    assert_eq!(planted.expect("the planted key").event_name, "CreateAccessKey");
-
-    let back = engine.trace(&incident.planted_access_key_id, None, None).await.expect("a trace");
-    let names: Vec<&str> = back.origin.iter().map(|hop| hop.event_name.as_str()).collect();
-    assert_eq!(names, ["AssumeRole", "CreateAccessKey"]);
-    assert_eq!(back.origin[0].from.as_ref(), Some(&incident.access_key_id));
-}
-
-/// A record of STS: who called with which key, and what else it says.
-fn sts(number: u64, account: u64, caller: &str, rest: &str) -> Vec<u8> {
-    format!(
-        r#"{{"eventVersion":"1.11","eventTime":"2026-11-19T10:00:{number:02}Z","awsRegion":"us-east-1","eventSource":"sts.amazonaws.com","eventName":"AssumeRole","eventID":"id-{number}","recipientAccountId":"{account:012}","userIdentity":{{{caller}}}{rest}}}"#
-    )
-    .into_bytes()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_trace_says_how_each_hop_is_proven() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_complete_only_to_where_everything_read_has_arrived() {
     let mut world = World::new().await;
-    let first = r#""type":"IAMUser","arn":"arn:aws:iam::000000000001:user/u","accessKeyId":"AKIAFIRSTFIRSTFIRST1""#;
-    let asks = |role: &str, session: &str| {
-        format!(
-            r#","requestParameters":{{"roleArn":"arn:aws:iam::{role}","roleSessionName":"{session}"}}"#
-        )
+    let caught_up_at: Timestamp = "2026-11-19T12:00:00Z".parse().expect("a time");
+    let coverage = async |world: &World| {
+        let mut answer = world.engine().sql("SELECT count(*) FROM events").await.expect("answer");
+        answer.rest().await.expect("rows");
+        answer.coverage()
     };
-    let acts = |arn: &str, key: &str| {
-        format!(r#""type":"AssumedRole","arn":"arn:aws:sts::{arn}","accessKeyId":"{key}""#)
-    };
-    let shared = r#","sharedEventID":"shared-1""#;
-    let answer = r#","responseElements":{"credentials":{"accessKeyId":"ASIASHAREDSHAREDSHA2"}}"#;
-    let other = r#""type":"AWSAccount","accountId":"000000000001""#;
-    let used = |number, arn: &str, key: &str| {
-        let record = sts(number, 3, &acts(arn, key), "");
-        String::from_utf8(record).expect("text").replace("AssumeRole\"", "GetCallerIdentity\"")
-    };
-    world
-        .write(&[
-            // Our record has no answer, the other account's has.
-            sts(1, 1, first, &format!("{}{shared}", asks("000000000002:role/A", "s"))),
-            sts(2, 2, other, &format!("{}{shared}{answer}", asks("000000000002:role/A", "s"))),
-            // Nobody's record names the key; a session of that name follows.
-            sts(3, 1, first, &asks("000000000003:role/path/B", "weak")),
-            used(4, "000000000003:assumed-role/B/weak", "ASIAWEAKWEAKWEAKWEA3").into_bytes(),
-            // Neither: and one that failed is no hop.
-            sts(5, 1, first, &asks("000000000004:role/C", "unseen")),
-            sts(6, 1, first, &format!(r#"{},"errorCode":"AccessDenied""#, asks("5:role/D", "no"))),
-        ])
-        .await;
-    let trace = world.engine().trace("AKIAFIRSTFIRSTFIRST1", None, None).await.expect("a trace");
-    let hops: Vec<_> = trace
-        .hops
-        .iter()
-        .map(|hop| (hop.event_id.as_str(), hop.to.as_deref(), hop.proof))
-        .collect();
+    assert_eq!(coverage(&world).await.complete_to(), None, "nothing is known");
+    world.write_sample(0, 10).await;
+    world.report(15, caught_up_at).await;
+    let some = coverage(&world).await;
     assert_eq!(
-        hops,
-        [
-            ("id-1", Some("ASIASHAREDSHAREDSHA2"), Proof::SharedEvent),
-            ("id-3", Some("ASIAWEAKWEAKWEAKWEA3"), Proof::SessionName),
-            ("id-5", None, Proof::IssuedKey),
-        ]
+        (some.complete_to(), some.sources.iter().map(|source| source.behind).sum::<u64>()),
+        (None, 5),
+        "five are on their way"
     );
-    assert_eq!(trace.uses["ASIAWEAKWEAKWEAKWEA3"].events, 1);
-    assert_eq!(trace.uses["AKIAFIRSTFIRSTFIRST1"].failed, 1);
-    let later = Some("2026-11-19T10:00:02Z".parse().expect("a time"));
-    let trace = world.engine().trace("AKIAFIRSTFIRSTFIRST1", later, None).await.expect("a trace");
-    assert_eq!(trace.hops.len(), 2, "what was before is not asked for");
+    world.write_sample(10, 15).await;
+    let whole = coverage(&world).await;
+    let minute_before = caught_up_at - jiff::SignedDuration::from_secs(60);
+    assert_eq!((whole.complete_to(), whole.gaps), (Some(minute_before), 0));
+    world.lose(3).await;
+    assert_eq!(coverage(&world).await.gaps, 3);
 }

@@ -1,0 +1,154 @@
+//! An index changes what is read and never what is found.
+
+use std::collections::BTreeSet;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use event::indicator::{each_indicator_in_json, is_indicator};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use query::{Coverage, EventFilter, Selection};
+use sample::Organization;
+use table::SettleReason;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{SHAPE, World, all, ids, records};
+
+/// A world of settled files of three days, one of which still grows.
+async fn settled() -> World {
+    let mut world = World::new().await;
+    world.write_sample(0, 4_000).await;
+    world.pass().await;
+    settle(&mut world).await;
+    world
+}
+
+async fn settle(world: &mut World) {
+    let stop = CancellationToken::new();
+    world.table.settle(SettleReason::Asked).await.expect("settled");
+    world.table.compact(u64::MAX, &stop).await.expect("compacted");
+}
+
+async fn index(world: &mut World) -> table::IndexReport {
+    let stop = CancellationToken::new();
+    world.table.index(u64::MAX, &stop).await.expect("indexed")
+}
+
+/// Some of the indicators that the records name, of all kinds.
+fn indicators(world: &World) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for record in &world.written {
+        each_indicator_in_json(&record.to_string(), &mut |text| {
+            all.insert(text.to_owned());
+        });
+    }
+    let step = (all.len() / 40).max(1);
+    all.into_iter().step_by(step).collect()
+}
+
+async fn named(world: &World, name: &str) -> (Vec<String>, Coverage) {
+    let filter = EventFilter { named: vec![name.to_owned()], ..EventFilter::default() };
+    let selection = Selection::default();
+    let mut answer = world.engine().events(&filter, &selection).await.expect("an answer");
+    let rows = answer.rest().await.expect("rows");
+    (ids(&records(&rows)), answer.coverage())
+}
+
+async fn by_key(world: &World, key: &str) -> (i64, Coverage) {
+    let sql = format!("SELECT count(*) FROM events WHERE useridentity.accesskeyid = '{key}'");
+    let mut answer = world.engine().sql(&sql).await.expect("an answer");
+    let rows = answer.rest().await.expect("rows");
+    let count = rows.first().expect("a row").column(0).as_primitive::<Int64Type>().value(0);
+    (count, answer.coverage())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_is_found_with_an_index_in_fewer_files() {
+    let mut world = settled().await;
+    let wanted = indicators(&world);
+    assert!(wanted.len() > 30 && wanted.iter().all(|name| is_indicator(name)));
+    let mut before = Vec::new();
+    for name in &wanted {
+        before.push(named(&world, name).await);
+    }
+    let report = index(&mut world).await;
+    assert!(report.parts >= 2 && report.entries > 100 && !report.more, "{report:?}");
+    assert_eq!(index(&mut world).await.parts, 0, "nothing is left to index");
+    let (mut files_before, mut files_after) = (0, 0);
+    for (name, (ids_before, coverage)) in wanted.iter().zip(before) {
+        let (ids_after, with_index) = named(&world, name).await;
+        assert_eq!(ids_after, ids_before, "{name}");
+        assert!(with_index.files <= coverage.files, "{name}");
+        files_before += coverage.files;
+        files_after += with_index.files;
+    }
+    assert!(files_after * 2 < files_before, "{files_after} of {files_before} files");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sql_that_asks_for_a_key_and_a_trace_of_it_open_few_files() {
+    let mut world = settled().await;
+    let key = Organization::with_shape(5, SHAPE).incident().access_key_id;
+    let (count, before) = by_key(&world, &key).await;
+    let trace_before = world.engine().trace(&key, None, None).await.expect("a trace");
+    index(&mut world).await;
+    let (count_after, after) = by_key(&world, &key).await;
+    assert!(count > 0);
+    assert_eq!(count_after, count);
+    assert!(after.files < before.files, "{} of {} files", after.files, before.files);
+    let trace = world.engine().trace(&key, None, None).await.expect("a trace");
+    assert_eq!((trace.origin, trace.hops), (trace_before.origin, trace_before.hops));
+    assert_eq!(trace.uses, trace_before.uses);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_late_to_a_closed_day_is_found_before_it_is_indexed() {
+    let mut world = settled().await;
+    index(&mut world).await;
+    let key = "AKIALATE000000000001";
+    let event = |number: u64| {
+        format!(
+            "{{\"eventVersion\":\"1.08\",\"userIdentity\":{{\"type\":\"IAMUser\",\"accessKeyId\":\"{key}\"}},\
+             \"eventTime\":\"2026-11-18T12:00:00Z\",\"eventSource\":\"s3.amazonaws.com\",\
+             \"eventName\":\"GetObject\",\"awsRegion\":\"eu-west-1\",\
+             \"eventID\":\"00000000-0000-0000-0000-{number:012}\",\
+             \"recipientAccountId\":\"111122223333\"}}"
+        )
+        .into_bytes()
+    };
+    for number in 1..=3 {
+        world.write(&[event(number)]).await;
+        assert_eq!(
+            by_key(&world, key).await.0,
+            i64::try_from(number).expect("small"),
+            "in the tail"
+        );
+        world.pass().await;
+        assert_eq!(by_key(&world, key).await.0, i64::try_from(number).expect("small"), "fresh");
+        settle(&mut world).await;
+        assert_eq!(by_key(&world, key).await.0, i64::try_from(number).expect("small"), "settled");
+        assert!(index(&mut world).await.parts <= 1);
+        assert_eq!(by_key(&world, key).await.0, i64::try_from(number).expect("small"), "indexed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_index_costs_time_and_hides_nothing() {
+    let mut world = settled().await;
+    let key = Organization::with_shape(5, SHAPE).incident().access_key_id;
+    let before = by_key(&world, &key).await.0;
+    index(&mut world).await;
+    let parts: Vec<Path> = world.index_parts().await;
+    assert!(!parts.is_empty());
+    for path in &parts {
+        world.store.objects().delete(path).await.expect("deleted");
+    }
+    let (count, coverage) = by_key(&world, &key).await;
+    assert_eq!((count, coverage.files), (before, coverage.files_total));
+    let all_events = world
+        .engine()
+        .events(&EventFilter::default(), &Selection::default())
+        .await
+        .expect("an answer");
+    assert_eq!(ids(&records(&all(all_events).await)), ids(&world.written));
+}

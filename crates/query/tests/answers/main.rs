@@ -1,0 +1,9 @@
+//! Answers over table and journal tail equal those of brute force.
+//!
+//! `world` writes a store by hand; `history` asks it by filter and in SQL,
+//! `trace` follows keys, `index` asks with and without an index.
+
+mod history;
+mod index;
+mod trace;
+mod world;
