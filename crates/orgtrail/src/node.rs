@@ -232,13 +232,14 @@ impl Keeper {
         Ok(report.is_some_and(|report| report.more))
     }
 
-    /// One step of compaction, or else of indexing, or else of expiry, so that passes
-    /// go between; true if more waits.
+    /// One step of compaction, or else of indexing, of copying a day or of expiry, so
+    /// that passes go between; true if more waits.
     async fn compact(&mut self, stop: &CancellationToken) -> bool {
         let step = async {
             let compacted = self.table.compact(1, stop).await?;
             Ok(compacted.more
                 || self.table.index(1, stop).await?.more
+                || self.table.copy_days(1, stop).await?.more
                 || self.table.expire(1, stop).await?.more)
         };
         match step.await {

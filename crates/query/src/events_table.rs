@@ -1,7 +1,8 @@
 //! The table `events` as DataFusion sees it: settled files, fresh files, tail.
 //!
 //! Files are chosen by the log and never by listing. Account, region and date
-//! come from a settled file's path and from a fresh file's columns.
+//! come from a settled file's path, and from the columns of fresh files and of
+//! copies of days.
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use datafusion::scalar::ScalarValue;
 use table::DataFile;
 use table::schema::{PARTITION_KEYS, fresh_schema, schema};
 
+use crate::copies::with_copies;
 use crate::error::QueryError;
 use crate::pruning::{Pruning, days};
 use crate::reader::CountingReaders;
@@ -34,7 +36,7 @@ use crate::view::View;
 pub(crate) const STORE_URL: &str = "orgtrail://store";
 
 /// Bytes at a file's end that usually hold its footer.
-const FOOTER_HINT_BYTES: usize = 64 << 10;
+pub(crate) const FOOTER_HINT_BYTES: usize = 64 << 10;
 
 /// All events that a view sees.
 #[derive(Debug)]
@@ -56,6 +58,7 @@ impl EventsTable {
         let mut files = self.view.files(&pruning).await?;
         let terms = Terms::of_filters(filters).and(self.terms.clone());
         files.settled = self.leave_out_by_index(session, &terms, files.settled).await;
+        (files.settled, files.copies) = with_copies(&self.view.snapshot, files.settled);
         self.view.planned(&files);
         let tail = self.view.tail().await?;
         let projection = projection.cloned();
@@ -72,11 +75,12 @@ impl EventsTable {
                 self.scan_files(session, table, files, projection.clone(), None).map_err(engine)?,
             );
         }
-        if !files.fresh.is_empty() {
+        if !files.fresh.is_empty() || !files.copies.is_empty() {
             let table = TableSchema::from(fresh_schema());
             let files = files
                 .fresh
                 .iter()
+                .chain(&files.copies)
                 .map(|file| PartitionedFile::new(file.path.as_str(), file.bytes))
                 .collect();
             plans.push(

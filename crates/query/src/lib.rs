@@ -18,6 +18,8 @@
 //!   counts what is read and remembers which files were opened
 //! - `terms` finds what a condition asks for by name, `lookup` leaves out the
 //!   files that an index says do not name it
+//! - `copies` takes a day's copy for the organization at once where it is less to
+//!   read
 //! - [`Answer`]: the rows, then what they cover
 //! - `trace`: where an access key leads, in several questions
 //! - `json_get`: values out of JSON, for people
@@ -27,6 +29,7 @@
 //! with literals; the SQL parser never sees them.
 
 mod answer;
+mod copies;
 mod coverage;
 mod ddl;
 mod dialect;

@@ -35,7 +35,7 @@ impl EventsTable {
             return files;
         }
         let parts = self.parts_of(&files);
-        let covered = |file: &DataFile| parts.iter().any(|part| part.covers(file));
+        let covered = |file: &DataFile| parts.iter().any(|part| part.stretch.covers(file));
         let mut kept: HashSet<String> =
             files.iter().filter(|file| covered(file)).map(|file| file.path.clone()).collect();
         for any_of in &terms.0 {

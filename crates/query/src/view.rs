@@ -47,6 +47,8 @@ pub(crate) struct View {
 pub(crate) struct Chosen {
     pub(crate) settled: Vec<DataFile>,
     pub(crate) fresh: Vec<DataFile>,
+    /// Copies of days, in place of settled files.
+    pub(crate) copies: Vec<DataFile>,
 }
 
 impl View {
@@ -122,13 +124,14 @@ impl View {
         let keep = pruning.files(&fresh).map_err(judged)?;
         let fresh =
             fresh.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect();
-        Ok(Chosen { settled, fresh })
+        Ok(Chosen { settled, fresh, copies: Vec::new() })
     }
 
     /// Remembers the files that are going to be read.
     pub(crate) fn planned(&self, chosen: &Chosen) {
         let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
-        planned.extend(chosen.settled.iter().chain(&chosen.fresh).cloned());
+        let all = chosen.settled.iter().chain(&chosen.fresh).chain(&chosen.copies);
+        planned.extend(all.cloned());
     }
 
     /// Keeps what went wrong for whoever asked.

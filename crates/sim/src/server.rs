@@ -146,9 +146,12 @@ impl Server {
         };
         let (trace, truth, line) =
             (self.ground.trace.clone(), self.ground.truth.clone(), name.clone());
+        let restores = truth.restores();
         let back = move |message: &v1::FromAggregator| {
             trace.note(&format!("{line} < {}", from_aggregator_line(message)));
+            // What was under way when the store was put back speaks of what it was.
             if let Some(v1::from_aggregator::Message::Ack(ack)) = &message.message
+                && truth.restores() == restores
                 && let Err(broken) = truth.acked(agent, &ack.spool_id, ack.to, &ack.chain)
             {
                 trace.broken(broken);

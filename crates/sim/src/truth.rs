@@ -2,6 +2,7 @@
 //! and which promises that breaks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array as _, AsArray as _};
@@ -29,6 +30,8 @@ pub(crate) type Broken = String;
 pub(crate) struct Truth {
     objects: Arc<FaultyStore>,
     state: Arc<Mutex<State>>,
+    /// How often the store was put back.
+    restores: Arc<AtomicU64>,
 }
 
 pub(crate) fn account(agent: usize) -> AccountId {
@@ -41,7 +44,7 @@ pub(crate) fn agent_name() -> AgentName {
 
 impl Truth {
     pub(crate) fn new(objects: Arc<FaultyStore>) -> Self {
-        Self { objects, state: Arc::new(Mutex::new(State::new())) }
+        Self { objects, state: Arc::new(Mutex::new(State::new())), restores: Arc::default() }
     }
 
     fn store(&self) -> Store {
@@ -55,7 +58,13 @@ impl Truth {
 
     /// The store was put back: the truth is another now.
     pub(crate) fn begin_again(&self) {
+        self.restores.fetch_add(1, Ordering::Relaxed);
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::new();
+    }
+
+    /// How often it became another.
+    pub(crate) fn restores(&self) -> u64 {
+        self.restores.load(Ordering::Relaxed)
     }
 
     /// Folds what was committed since, and says what is wrong with it.

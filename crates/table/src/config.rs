@@ -55,6 +55,10 @@ pub struct Limits {
     pub file_rows_max: u64,
     /// Settling is worth it when its files would have so many rows on average.
     pub settle_rows_per_file: u64,
+    /// A day with fewer files is not copied for the organization at once,
+    pub day_files_min: usize,
+    /// nor are fewer neighbours of it.
+    pub day_run_files_min: usize,
     /// A checkpoint follows so many records of the table's log,
     pub checkpoint_records: u64,
     /// or so many files.
@@ -76,6 +80,8 @@ impl Default for Limits {
             compact_bytes_max: 64 << 20,
             file_rows_max: 262_144,
             settle_rows_per_file: 1_000,
+            day_files_min: 200,
+            day_run_files_min: 64,
             checkpoint_records: 1_024,
             checkpoint_files: 8_192,
             empty_records_max: 1_024,

@@ -34,6 +34,8 @@ const HELD_BYTES_MAX: usize = 8 << 20;
 pub enum Kind {
     /// A data file of one partition: large row groups, no partition keys.
     Partition,
+    /// Rows of one day and many partitions: large row groups, keys as columns.
+    Day,
     /// Rows of many partitions, to be settled: small row groups and pages, so
     /// that many such files can be merged at once; keys as columns.
     Fresh,
@@ -45,7 +47,7 @@ impl Kind {
     pub fn schema(self) -> SchemaRef {
         match self {
             Self::Partition => schema(),
-            Self::Fresh => fresh_schema(),
+            Self::Day | Self::Fresh => fresh_schema(),
         }
     }
 
@@ -55,7 +57,7 @@ impl Kind {
         static FRESH: LazyLock<SchemaDescriptor> = LazyLock::new(|| converted(&fresh_schema()));
         match self {
             Self::Partition => &PARTITION,
-            Self::Fresh => &FRESH,
+            Self::Day | Self::Fresh => &FRESH,
         }
     }
 }

@@ -35,9 +35,9 @@ use store::StoreError;
 use crate::checkpoint::date_files;
 use crate::error::TableError;
 use crate::files::{encode_failed, read_footer, read_range};
-use crate::layout::Layout;
 use crate::log::{Body, DataFile, IndexCommit};
 use crate::state::DateFiles;
+use crate::stretch::Stretch;
 use crate::table::{Table, Won};
 use collect::Collector;
 use part::PartBuilder;
@@ -65,24 +65,10 @@ pub struct IndexPart {
     pub entries: u64,
     /// How many files it was made of.
     pub files: u64,
-    /// Files of later intents are not covered.
-    pub to: u64,
-    /// The first path that is covered,
-    pub first: String,
-    /// and the last.
-    pub last: String,
-}
-
-impl IndexPart {
-    /// Whether all indicators of a file of its day are in this part, or in another
-    /// that covers the file too.
-    #[must_use]
-    pub fn covers(&self, file: &DataFile) -> bool {
-        let path = file.path.as_str();
-        let stretch = self.first.as_str()..=self.last.as_str();
-        stretch.contains(&path)
-            && Layout::intent_of(&Path::from(path)).is_some_and(|intent| intent <= self.to)
-    }
+    /// All indicators of a file that it covers are in this part, or in another that
+    /// covers the file too.
+    #[serde(flatten)]
+    pub stretch: Stretch,
 }
 
 /// What indexing has done.
@@ -152,10 +138,7 @@ impl Table {
 
     /// The newest day whose files are not all covered.
     async fn due_for_index(&mut self) -> Result<Option<Due>, TableError> {
-        let today = self.seams.clock.now().to_zoned(TimeZone::UTC).date();
-        let dates: Vec<Date> =
-            self.state.dates.keys().rev().filter(|date| **date < today).copied().collect();
-        for date in dates {
+        for date in self.dates_that_are_over() {
             let Some(of_date) = self.state.dates.get(&date).cloned() else { continue };
             if self.indexed.get(&date) == Some(&of_date) {
                 continue;
@@ -163,7 +146,7 @@ impl Table {
             let mut files = date_files(&self.store, &of_date).await?;
             files.sort_by(|one, other| one.path.cmp(&other.path));
             let parts = self.state.indexes.get(&date).map_or(&[][..], Vec::as_slice);
-            let covered = |file: &DataFile| parts.iter().any(|part| part.covers(file));
+            let covered = |file: &DataFile| parts.iter().any(|part| part.stretch.covers(file));
             let alive = files.iter().filter(|file| covered(file)).count() as u64;
             if alive == files.len() as u64 {
                 self.indexed.insert(date, of_date);
@@ -196,16 +179,7 @@ impl Table {
         for file in &files {
             match self.collect_file(file, builder).await {
                 Ok(back) => builder = back,
-                Err(TableError::Missing { path }) => {
-                    self.refresh().await?;
-                    let now = self.state.dates.get(&date);
-                    let listed = match now {
-                        Some(files) => date_files(&self.store, files).await?,
-                        None => Vec::new(),
-                    };
-                    if listed.iter().any(|file| file.path == path) {
-                        return Err(TableError::Missing { path });
-                    }
+                Err(TableError::Missing { path }) if !self.still_lists(date, &path).await? => {
                     return Ok(None);
                 }
                 Err(error) => return Err(error),
@@ -230,9 +204,7 @@ impl Table {
             sha256: hash,
             entries,
             files: used,
-            to,
-            first: first.unwrap_or_default(),
-            last,
+            stretch: Stretch { to, first: first.unwrap_or_default(), last },
         };
         let put = self.store.ensure(&path, bytes).await;
         put.map_err(|error| TableError::Store(StoreError::from(error)))?;
@@ -242,6 +214,21 @@ impl Table {
         report.entries += entries;
         report.bytes += part.bytes;
         Ok(Some(IndexCommit { date, part, replaces }))
+    }
+
+    /// The days before today that have files, the newest first.
+    pub(crate) fn dates_that_are_over(&self) -> Vec<Date> {
+        let today = self.seams.clock.now().to_zoned(TimeZone::UTC).date();
+        self.state.dates.keys().rev().filter(|date| **date < today).copied().collect()
+    }
+
+    /// Whether a file that was not there is of the table all the same, now that
+    /// others' records are read.
+    pub(crate) async fn still_lists(&mut self, date: Date, path: &str) -> Result<bool, TableError> {
+        self.refresh().await?;
+        let Some(files) = self.state.dates.get(&date) else { return Ok(false) };
+        let listed = date_files(&self.store, files).await?;
+        Ok(listed.iter().any(|file| file.path == path))
     }
 
     async fn collect_file(

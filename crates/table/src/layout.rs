@@ -6,6 +6,7 @@
 //! trail/<name>/table/manifest/date=<date>/<record, 20 digits>-<16 hex>.json
 //! trail/<name>/table/keys/<intent, 20 digits>.keys
 //! trail/<name>/index/date=<date>/<record, 20 digits>-<16 hex>.parquet
+//! trail/<name>/days/date=<date>/<record, 20 digits>-<16 hex>.parquet
 //! trail/<name>/events/account=<12 digits>/region=<region>/date=<date>/<intent, 20 digits>-<part, 5 digits>.parquet
 //! trail/<name>/fresh/<intent, 20 digits>-<part, 5 digits>.parquet
 //! trail/<name>/quarantine/date=<date>/<intent, 20 digits>.ndjson.zst
@@ -81,6 +82,17 @@ impl Layout {
         Path::from(format!("{root}/index/date={date}/{number:020}-{}.parquet", short(hash)))
     }
 
+    /// Where copies of a day are.
+    pub(crate) fn days(&self, date: Date) -> Path {
+        Path::from(format!("{}/days/date={date}", self.root))
+    }
+
+    /// The copy of a day's files that record `number` names.
+    pub(crate) fn day(&self, date: Date, number: u64, hash: Hash) -> Path {
+        let folder = self.days(date);
+        Path::from(format!("{folder}/{number:020}-{}.parquet", short(hash)))
+    }
+
     /// Where the data files of a partition are.
     pub(crate) fn partition(&self, partition: &Partition) -> Path {
         let Partition { account, region, date } = partition;
@@ -130,6 +142,10 @@ impl Layout {
         let kind = parts.next()?;
         let place = match kind {
             "fresh" => Place::Fresh,
+            "days" => {
+                parts.next()?.strip_prefix("date=")?.parse::<Date>().ok()?;
+                Place::Day
+            }
             "events" => Place::Partition(Partition {
                 account: parts.next()?.strip_prefix("account=")?.parse::<AccountId>().ok()?,
                 region: parts.next()?.strip_prefix("region=")?.parse::<Region>().ok()?,
@@ -147,6 +163,8 @@ impl Layout {
 pub(crate) enum Place {
     /// Rows of any partition, not yet settled.
     Fresh,
+    /// Rows of one day and any partition.
+    Day,
     /// Rows of this partition.
     Partition(Partition),
 }

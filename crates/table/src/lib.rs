@@ -21,6 +21,8 @@
 //! - `duplicates` (one event, one row) with `keys` (which events were seen)
 //! - `pass`; `settle` and `compact` with `merge`
 //! - `index`: which files of a day that is over name a key, an ARN, an address
+//! - `day`: copies of days that are over, for the organization at once; `stretch`
+//!   is which files such a copy, or a part of an index, was made of
 //! - `expire`: days whose time is over, and `hold`: what is kept all the same
 //! - `log` (what a record says), `state` (fold), `checkpoint` (the folded state
 //!   as objects), [`Table`] (one process's hold on it), [`TableSnapshot`] (what
@@ -52,6 +54,7 @@ mod checkpoint;
 mod choose;
 mod compact;
 mod config;
+mod day;
 mod duplicates;
 mod error;
 mod expire;
@@ -69,10 +72,12 @@ mod quarantine;
 mod settle;
 mod snapshot;
 mod state;
+mod stretch;
 mod table;
 
 pub use compact::CompactReport;
 pub use config::{Config, Limits};
+pub use day::{DayPart, DayReport};
 pub use error::TableError;
 pub use expire::ExpireReport;
 pub use hold::{Hold, Release};
@@ -83,4 +88,5 @@ pub use pass::PassReport;
 pub use settle::SettleReport;
 pub use snapshot::{BACKLOG_DATES, Backlog, Filter, TableSnapshot};
 pub use state::{Damage, Expired, FreshFile, Open, TableState, Totals};
+pub use stretch::Stretch;
 pub use table::{Seams, Table};

@@ -43,6 +43,9 @@
 //! {"index":{"date":"2026-11-20","part":{"path":"trail/default/index/date=2026-11-20/….parquet",
 //!   "bytes":31000,"sha256":"…","entries":4100,"files":40,"to":31,"first":"…","last":"…"},"replaces":[]}}
 //!
+//! {"day":{"date":"2026-11-20","part":{"file":{…},"files":900,"to":31,"first":"…","last":"…"},
+//!   "replaces":[]}}
+//!
 //! {"expire":{"date":"2025-11-20","retention_days":365,"files":[…]}}
 //!
 //! {"hold":{"case":"C-17","account":"111122223333","from":"2026-01-01","by":"…","why":"…"}}
@@ -67,6 +70,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::day::DayPart;
 use crate::hold::{Hold, Release};
 use crate::index::IndexPart;
 use crate::layout::{Layout, Place};
@@ -92,6 +96,8 @@ pub(crate) enum Body {
     Checkpoint(Checkpoint),
     /// A part of a day's index is there.
     Index(IndexCommit),
+    /// A part of a day's copy is there.
+    Day(DayCommit),
     /// Files whose time is over leave the table.
     Expire(Expire),
     /// Files are kept whatever their age.
@@ -253,7 +259,8 @@ impl Counts {
 pub struct DataFile {
     /// Its path in the store.
     pub path: String,
-    /// Whose rows it holds; none for a fresh file, which has rows of any partition.
+    /// Whose rows it holds; none for a fresh file and a copy of a day, which have rows
+    /// of any partition.
     pub partition: Option<Partition>,
     /// How many rows.
     pub rows: u64,
@@ -387,6 +394,18 @@ pub(crate) struct Manifest {
     pub(crate) bytes: u64,
 }
 
+/// A part of a day's copy for the organization at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DayCommit {
+    /// The day.
+    pub(crate) date: Date,
+    /// The part.
+    pub(crate) part: DayPart,
+    /// Paths of the parts that it takes the place of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replaces: Vec<String>,
+}
+
 /// What retention lets go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -442,6 +461,8 @@ struct Members {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     index: Option<IndexCommit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    day: Option<DayCommit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     expire: Option<Expire>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hold: Option<Hold>,
@@ -463,6 +484,7 @@ impl From<Body> for Members {
             Body::CompactCommit(commit) => members.compact_commit = Some(commit),
             Body::Checkpoint(checkpoint) => members.checkpoint = Some(checkpoint),
             Body::Index(index) => members.index = Some(index),
+            Body::Day(day) => members.day = Some(day),
             Body::Expire(expire) => members.expire = Some(expire),
             Body::Hold(hold) => members.hold = Some(hold),
             Body::Release(release) => members.release = Some(release),
@@ -485,6 +507,7 @@ impl TryFrom<Members> for Body {
             compact_commit,
             checkpoint,
             index,
+            day,
             expire,
             hold,
             release,
@@ -499,6 +522,7 @@ impl TryFrom<Members> for Body {
             compact_commit.map(Self::CompactCommit),
             checkpoint.map(Self::Checkpoint),
             index.map(Self::Index),
+            day.map(Self::Day),
             expire.map(Self::Expire),
             hold.map(Self::Hold),
             release.map(Self::Release),
@@ -539,7 +563,7 @@ impl TryFrom<DataFileMembers> for DataFile {
     fn try_from(members: DataFileMembers) -> Result<Self, Self::Error> {
         let DataFileMembers { path, rows, bytes, sha256, min_eventtime, max_eventtime } = members;
         let partition = match Layout::place(&path) {
-            Some(Place::Fresh) => None,
+            Some(Place::Fresh | Place::Day) => None,
             Some(Place::Partition(partition)) => Some(partition),
             None => return Err(format!("{path:?} is no data file's path")),
         };

@@ -30,6 +30,7 @@ use store::Store;
 use crate::checkpoint;
 use crate::compact::worth_merging;
 use crate::config::Limits;
+use crate::day::DayPart;
 use crate::duplicates::{Search, add_keyed};
 use crate::error::TableError;
 use crate::index::IndexPart;
@@ -136,6 +137,13 @@ impl TableSnapshot {
     #[must_use]
     pub fn index_of(&self, date: Date) -> &[IndexPart] {
         self.state.indexes.get(&date).map_or(&[], Vec::as_slice)
+    }
+
+    /// The parts of a day's copy, for the organization at once. Each may be read in
+    /// place of all the files that it covers; they are there, all of them.
+    #[must_use]
+    pub fn copies_of(&self, date: Date) -> &[DayPart] {
+        self.state.days.get(&date).map_or(&[], Vec::as_slice)
     }
 
     /// What compaction would merge now, on the newest [`BACKLOG_DATES`] days.

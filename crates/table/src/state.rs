@@ -18,13 +18,14 @@ use ledger::Head;
 use seam::{Guard, Guards};
 use serde::{Deserialize, Serialize};
 
+use crate::day::DayPart;
 use crate::hold::Hold;
 use crate::index::IndexPart;
 use crate::layout::{Layout, Place};
 use crate::log::{
-    Body, Checkpoint, CompactCommit, CompactIntent, Counts, DamagedSegment, DataFile, Expire,
-    IndexCommit, KeysAdded, Manifest, PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent,
-    Sweep,
+    Body, Checkpoint, CompactCommit, CompactIntent, Counts, DamagedSegment, DataFile, DayCommit,
+    Expire, IndexCommit, KeysAdded, Manifest, PassCommit, PassIntent, RunAdded, SettleCommit,
+    SettleIntent, Sweep,
 };
 use crate::partition::Regions;
 
@@ -67,6 +68,9 @@ pub struct TableState {
     /// The indexes of days that are over.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) indexes: BTreeMap<Date, Vec<IndexPart>>,
+    /// Copies of days that are over, for the organization at once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) days: BTreeMap<Date, Vec<DayPart>>,
     /// What is kept whatever its age, by case.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) holds: BTreeMap<String, Hold>,
@@ -241,6 +245,7 @@ impl TableState {
             keys: BTreeMap::new(),
             replaced: BTreeMap::new(),
             indexes: BTreeMap::new(),
+            days: BTreeMap::new(),
             holds: BTreeMap::new(),
             guards: Guards::default(),
         }
@@ -307,6 +312,7 @@ impl TableState {
             Body::CompactCommit(commit) => self.commit_compaction(at, commit)?,
             Body::Checkpoint(checkpoint) => self.fold_checkpoint(head.number, checkpoint)?,
             Body::Index(index) => self.fold_index(index)?,
+            Body::Day(day) => self.fold_day(at, day)?,
             Body::Expire(expire) => self.fold_expire(at, expire)?,
             Body::Hold(hold) => self.fold_hold(hold)?,
             Body::Release(release) => self.fold_release(&release.case)?,
@@ -445,7 +451,7 @@ impl TableState {
         for group in &intent.inputs {
             let partition = |path: &String| match Layout::place(path) {
                 Some(Place::Partition(partition)) => Some(partition),
-                Some(Place::Fresh) | None => None,
+                Some(Place::Fresh | Place::Day) | None => None,
             };
             let whose = group.first().and_then(partition);
             if whose.is_none() || !group.iter().all(|path| partition(path) == whose) {
@@ -487,7 +493,7 @@ impl TableState {
             return Err("its files have not the rows of those that they replace".into());
         }
         for file in commit.replaced {
-            self.take_out(&file)?;
+            self.take_out(at, &file)?;
             self.replaced.insert(file.path, at);
         }
         for file in commit.files {
@@ -557,8 +563,8 @@ impl TableState {
     fn fold_index(&mut self, index: IndexCommit) -> Result<(), String> {
         self.check_nothing_open()?;
         let IndexCommit { date, part, replaces } = index;
-        if part.to > self.head || !self.dates.contains_key(&date) {
-            return Err(format!("it indexes files of {date} up to record {}", part.to));
+        if part.stretch.to > self.head || !self.dates.contains_key(&date) {
+            return Err(format!("it indexes files of {date} up to record {}", part.stretch.to));
         }
         if self.retired.contains(&part.path) || self.swept.contains(&part.path) {
             return Err(format!("it names {}, which was swept", part.path));
@@ -574,6 +580,29 @@ impl TableState {
         Ok(())
     }
 
+    fn fold_day(&mut self, at: Timestamp, day: DayCommit) -> Result<(), String> {
+        self.check_nothing_open()?;
+        let DayCommit { date, part, replaces } = day;
+        if part.stretch.to > self.head || !self.dates.contains_key(&date) {
+            return Err(format!("it copies files of {date} up to record {}", part.stretch.to));
+        }
+        if self.is_unused(&part.file.path) {
+            return Err(format!("it names {}, which was dropped", part.file.path));
+        }
+        let parts = self.days.entry(date).or_default();
+        let before = parts.len();
+        parts.retain(|part| !replaces.contains(&part.file.path));
+        if parts.len() + replaces.len() != before {
+            return Err(format!("it replaces parts that the copy of {date} does not have"));
+        }
+        if parts.iter().any(|other| other.stretch.meets(&part.stretch)) {
+            return Err(format!("it copies files of {date} that another part holds"));
+        }
+        parts.push(part);
+        self.replaced.extend(replaces.into_iter().map(|path| (path, at)));
+        Ok(())
+    }
+
     fn fold_expire(&mut self, at: Timestamp, expire: Expire) -> Result<(), String> {
         self.check_nothing_open()?;
         if let Some(held) = expire.files.iter().find(|file| self.is_held(file)) {
@@ -584,7 +613,7 @@ impl TableState {
             if date.is_none() || date != expire.date {
                 return Err(format!("{} is not of the day that expires", file.path));
             }
-            self.take_out(&file)?;
+            self.take_out(at, &file)?;
             let expired = &mut self.totals.expired;
             expired.files += 1;
             expired.rows += file.rows;
@@ -600,8 +629,13 @@ impl TableState {
         Ok(())
     }
 
-    /// Takes a settled file out of its date.
-    fn take_out(&mut self, file: &DataFile) -> Result<(), String> {
+    /// Takes a settled file out of its date, and with it the copy that holds its rows.
+    fn take_out(&mut self, at: Timestamp, file: &DataFile) -> Result<(), String> {
+        let parts = file.partition.as_ref().and_then(|one| self.days.get_mut(&one.date));
+        if let Some(parts) = parts {
+            let dropped = parts.extract_if(.., |part| part.stretch.covers(file));
+            self.replaced.extend(dropped.map(|part| (part.file.path, at)));
+        }
         let date = file.partition.as_ref().and_then(|one| self.dates.get_mut(&one.date));
         let Some(date) = date else {
             return Err(format!("it replaces {}, whose date has no files", file.path));
@@ -627,6 +661,7 @@ impl TableState {
         self.retired.extend(manifest.map(|manifest| manifest.object.path));
         let parts = self.indexes.remove(&date).unwrap_or_default();
         self.retired.extend(parts.into_iter().map(|part| part.path));
+        self.days.remove(&date);
         let runs = self.keys.remove(&date).unwrap_or_default();
         let used: BTreeSet<&String> = self.keys.values().flatten().map(|run| &run.path).collect();
         let unused = runs.into_iter().map(|run| run.path).filter(|path| !used.contains(path));

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::checkpoint;
 use crate::compact::Examined;
 use crate::config::Config;
+use crate::day::Copied;
 use crate::error::TableError;
 use crate::expire::Aged;
 use crate::index::Indexed;
@@ -75,6 +76,8 @@ pub struct Table {
     pub(crate) examined: Examined,
     /// Dates whose index covers all their files.
     pub(crate) indexed: Indexed,
+    /// Dates that need no copy as they are.
+    pub(crate) copied: Copied,
     /// What is not old enough yet.
     pub(crate) aged: Aged,
     /// An intent of someone else, and since when we leave it to them.
@@ -152,6 +155,7 @@ impl Table {
                 key_cache: KeyCache::default(),
                 examined: Examined::default(),
                 indexed: Indexed::default(),
+                copied: Copied::default(),
                 aged: Aged::default(),
                 left_alone: None,
                 deleted_sweep: 0,

@@ -1,5 +1,5 @@
-//! `orgtrail compact`: settles fresh rows, merges small files and brings indexes
-//! up to date, by hand.
+//! `orgtrail compact`: settles fresh rows, merges small files, and brings indexes
+//! and copies of days up to date, by hand.
 //!
 //! A server does the same by itself; both may work on one store at once.
 
@@ -34,7 +34,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         let settled = table.settle(SettleReason::Asked).await.context("settle")?;
         let compacted = table.compact(u64::MAX, &stop).await.context("compact")?;
         let indexed = table.index(u64::MAX, &stop).await.context("index")?;
-        anyhow::Ok((settled, compacted, indexed))
+        let copied = table.copy_days(u64::MAX, &stop).await.context("copy days")?;
+        anyhow::Ok((settled, compacted, indexed, copied))
     };
     // What has begun is finished; Ctrl-C ends between two steps.
     let interrupted = async {
@@ -43,14 +44,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
         std::future::pending::<Infallible>().await
     };
-    let (settled, compacted, indexed) = tokio::select! {
+    let (settled, compacted, indexed, copied) = tokio::select! {
         done = work => done?,
         never = interrupted => match never {},
     };
     crate::output::print(&format!(
         "settled    {} rows of {} fresh files into {} files\n\
          compacted  {} rows of {} files into {} files, {} bytes{}\n\
-         indexed    {} rows of {} files: {} indicators, {} bytes{}",
+         indexed    {} rows of {} files: {} indicators, {} bytes{}\n\
+         copied     {} rows of {} files into {} files of whole days, {} bytes{}",
         settled.rows,
         settled.inputs,
         settled.files,
@@ -64,6 +66,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         indexed.entries,
         indexed.bytes,
         if indexed.more { "; more waits" } else { "" },
+        copied.rows,
+        copied.files,
+        copied.parts,
+        copied.bytes,
+        if copied.more { "; more waits" } else { "" },
     ))
 }
 

@@ -1,4 +1,4 @@
-//! An index changes what is read and never what is found.
+//! An index, and a day's copy, change what is read and never what is found.
 
 use std::collections::BTreeSet;
 
@@ -151,4 +151,54 @@ async fn a_lost_index_costs_time_and_hides_nothing() {
         .await
         .expect("an answer");
     assert_eq!(ids(&records(&all(all_events).await)), ids(&world.written));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_across_the_organization_read_a_days_copy_and_find_the_same() {
+    let mut world = settled().await;
+    let stop = CancellationToken::new();
+    let questions = [
+        "SELECT account, region, date, count(*) FROM events GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        "SELECT eventname, count(*) FROM events WHERE date = DATE '2026-11-18' GROUP BY 1 ORDER BY 1",
+        "SELECT count(*), min(eventtime), max(eventtime) FROM events WHERE errorcode IS NOT NULL",
+        "SELECT count(*) FROM events WHERE account = '000000000000'",
+    ];
+    let ask = async |world: &World, sql: &str| {
+        let mut answer = world.engine().sql(sql).await.expect("an answer");
+        let rows = answer.rest().await.expect("rows");
+        (
+            arrow::util::pretty::pretty_format_batches(&rows).expect("text").to_string(),
+            answer.coverage(),
+        )
+    };
+    let mut before = Vec::new();
+    for sql in questions {
+        before.push(ask(&world, sql).await);
+    }
+    let copied = world.table.copy_days(u64::MAX, &stop).await.expect("copied");
+    assert!(copied.parts >= 2 && copied.files > copied.parts && !copied.more, "{copied:?}");
+    let first = ask(&world, questions[0]).await;
+    assert!(first.1.files < before[0].1.files, "{} of {}", first.1.files, before[0].1.files);
+    for late in 0..2 {
+        for (sql, (rows, _)) in questions.iter().zip(&before) {
+            assert_eq!(&ask(&world, sql).await.0, rows, "{sql}");
+        }
+        let found = world
+            .engine()
+            .events(&EventFilter::default(), &Selection::default())
+            .await
+            .expect("an answer");
+        assert_eq!(ids(&records(&all(found).await)), ids(&world.written));
+        if late == 0 {
+            // Late events of copied days, settled beside the copy and then compacted.
+            world.write_late(30).await;
+            world.pass().await;
+            settle(&mut world).await;
+            before.clear();
+            for sql in questions {
+                before.push(ask(&world, sql).await);
+            }
+            world.table.copy_days(u64::MAX, &stop).await.expect("copied");
+        }
+    }
 }

@@ -51,7 +51,12 @@ impl World {
         let journal =
             Journal::new(store.clone(), seams.clock.clone(), seams.entropy.clone(), seams.blocking);
         let config = Config {
-            limits: table::Limits { partition_rows_min: 60, ..table::Limits::default() },
+            limits: table::Limits {
+                partition_rows_min: 60,
+                day_files_min: 4,
+                day_run_files_min: 2,
+                ..table::Limits::default()
+            },
             ..Config::default()
         };
         let table = Table::open(store.clone(), journal.clone(), TRAIL_DEFAULT, seams, config)
@@ -127,6 +132,14 @@ impl World {
         for lines in lines.chunks(300) {
             self.write(lines).await;
         }
+    }
+
+    /// Events of an earlier seed, of the same days.
+    pub(crate) async fn write_late(&mut self, count: usize) {
+        let organization = Organization::with_shape(6, SHAPE);
+        let lines: Vec<_> =
+            organization.events(4_000, end()).take(count).map(|event| event.record).collect();
+        self.write(&lines).await;
     }
 
     pub(crate) async fn pass(&mut self) {

@@ -2,8 +2,9 @@
 //!
 //! - Columns whose values hardly repeat have no dictionary, and no least and
 //!   greatest value: they would tell a reader nothing, and comparing costs.
-//! - A column is compressed only where the file's first rows have bytes for it
-//!   that are worth a compressor: `COMPRESS_BYTES_MIN`.
+//! - A column of a small file, or of a fresh one, is compressed only where the
+//!   file's first rows have bytes for it that are worth a compressor:
+//!   `COMPRESS_BYTES_MIN`.
 //! - Bloom filters stand on what a single thing is looked up by.
 //! - Page statistics are written only where a column can have several pages.
 
@@ -70,14 +71,14 @@ pub(super) fn choose(
 ) -> WriterProperties {
     let rows: usize = first.iter().map(RecordBatch::num_rows).sum();
     let (group_rows, page_rows) = match kind {
-        Kind::Partition => (PARTITION_GROUP_ROWS, PARTITION_PAGE_ROWS),
+        Kind::Partition | Kind::Day => (PARTITION_GROUP_ROWS, PARTITION_PAGE_ROWS),
         Kind::Fresh => (FRESH_GROUP_ROWS, FRESH_PAGE_ROWS),
     };
-    let may_have_pages = kind == Kind::Partition && !(whole && rows <= page_rows);
+    let may_have_pages = kind != Kind::Fresh && !(whole && rows <= page_rows);
     let statistics = match kind {
         Kind::Fresh => EnabledStatistics::None,
-        Kind::Partition if may_have_pages => EnabledStatistics::Page,
-        Kind::Partition => EnabledStatistics::Chunk,
+        Kind::Partition | Kind::Day if may_have_pages => EnabledStatistics::Page,
+        Kind::Partition | Kind::Day => EnabledStatistics::Chunk,
     };
     let mut builder = WriterProperties::builder()
         .set_created_by(concat!("orgtrail ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -89,7 +90,8 @@ pub(super) fn choose(
         .set_compression(Compression::UNCOMPRESSED);
     let columns = columns.iter().map(|column| column.path());
     for (path, bytes) in columns.zip(new_bytes(first)) {
-        if bytes >= COMPRESS_BYTES_MIN {
+        // More rows follow, sorted by what they are: these say little of them.
+        if bytes >= COMPRESS_BYTES_MIN || (!whole && kind != Kind::Fresh) {
             let zstd = Compression::ZSTD(ZstdLevel::default());
             builder = builder.set_column_compression(path.clone(), zstd);
         }
@@ -110,7 +112,7 @@ pub(super) fn choose(
             .set_column_dictionary_enabled(column(name), false)
             .set_column_encoding(column(name), Encoding::DELTA_BINARY_PACKED);
     }
-    if kind == Kind::Partition {
+    if kind != Kind::Fresh {
         let distinct_max = if whole { rows.max(1) } else { group_rows };
         builder = with_bloom_filters(builder, distinct_max);
     }

@@ -24,7 +24,7 @@ async fn walk(seed: u64) {
     let stop = CancellationToken::new();
     let mut tables = Vec::new();
     for step in 0..STEPS {
-        match random.below(10) {
+        match random.below(11) {
             0..3 => world.deliver(1 + random.below(20)).await,
             3 => world.commit_nothing().await,
             4 if tables.len() < 3 => {
@@ -56,6 +56,12 @@ async fn walk(seed: u64) {
                     tables.swap_remove(index);
                 }
             }
+            8 if !tables.is_empty() => {
+                let index = usize::try_from(random.below(tables.len() as u64)).expect("small");
+                if tables[index].copy_days(2, &stop).await.is_err() {
+                    tables.swap_remove(index);
+                }
+            }
             _ if !tables.is_empty() => {
                 let index = usize::try_from(random.below(tables.len() as u64)).expect("small");
                 if tables[index].pass(&stop).await.is_err() && random.below(2) == 0 {
@@ -67,10 +73,14 @@ async fn walk(seed: u64) {
         world.check_listing().await;
         world.check_snapshot().await;
         world.check_index().await;
+        world.check_copies().await;
     }
     let mut last = world.table(Arc::clone(&world.objects), seed * 100 + 99).await.expect("open");
     drain(&mut last).await.expect("drain");
     world.check_drained().await;
     while last.index(u64::MAX, &stop).await.expect("index").more {}
+    while last.copy_days(u64::MAX, &stop).await.expect("copy").more {}
+    let copies = world.check_copies().await;
+    assert!(copies > 0 || world.below("events").await.len() < 4, "there are many files");
     assert_eq!(world.check_index().await, 0, "every file of a day that is over is indexed");
 }

@@ -20,7 +20,8 @@ use seam::{Blocking, Clock, Entropy};
 use store::Store;
 use table::decode::Footer;
 use table::{
-    Config, Filter, Limits, Seams, SettleReason, TRAIL_DEFAULT, Table, TableError, TableSnapshot,
+    Config, DataFile, Filter, Limits, Seams, SettleReason, TRAIL_DEFAULT, Table, TableError,
+    TableSnapshot,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +53,8 @@ pub(crate) fn limits() -> Limits {
         compact_bytes_max: 1 << 20,
         file_rows_max: 10,
         settle_rows_per_file: 1_000,
+        day_files_min: 2,
+        day_run_files_min: 2,
         checkpoint_records: 7,
         checkpoint_files: 1_000,
         empty_records_max: 4,
@@ -380,6 +383,36 @@ impl World {
         snapshot
     }
 
+    /// A copy of a day holds exactly the rows of the files that it covers, all of which
+    /// are there, and no file is in two. Gives how many copies there are.
+    pub(crate) async fn check_copies(&self) -> usize {
+        let store = Store::from_objects(Arc::clone(&self.objects), "memory://world");
+        let snapshot = TableSnapshot::load(&store, TRAIL_DEFAULT).await.expect("load");
+        let files: Vec<_> = snapshot.files(Filter::default()).try_collect().await.expect("files");
+        let mut copies = 0;
+        for date in snapshot.dates() {
+            let of_date = |file: &&DataFile| {
+                file.partition.as_ref().is_some_and(|partition| partition.date == date)
+            };
+            let mut covered = BTreeSet::new();
+            for part in snapshot.copies_of(date) {
+                copies += 1;
+                let mut expected = BTreeSet::new();
+                let mut count = 0;
+                for file in files.iter().filter(of_date).filter(|file| part.stretch.covers(file)) {
+                    assert!(covered.insert(file.path.clone()), "{} is in two copies", file.path);
+                    count += 1;
+                    expected.extend(self.rows(&Path::from(file.path.as_str())).await);
+                }
+                assert_eq!(part.files, count, "{:?}", part.stretch);
+                let copied = self.rows(&Path::from(part.file.path.as_str())).await;
+                assert_eq!(copied.len() as u64, part.file.rows);
+                assert_eq!(copied.into_iter().collect::<BTreeSet<_>>(), expected);
+            }
+        }
+        copies
+    }
+
     /// What the rows of a covered file name is in the index, with that file. Gives
     /// how many settled files no index covers.
     pub(crate) async fn check_index(&self) -> usize {
@@ -407,7 +440,7 @@ impl World {
         let files: Vec<_> = snapshot.files(Filter::default()).try_collect().await.expect("files");
         for file in files {
             let Some(partition) = &file.partition else { continue };
-            if !snapshot.index_of(partition.date).iter().any(|part| part.covers(&file)) {
+            if !snapshot.index_of(partition.date).iter().any(|part| part.stretch.covers(&file)) {
                 uncovered += 1;
                 continue;
             }
@@ -492,15 +525,16 @@ impl World {
                 column.as_string::<i32>().value(row).to_owned()
             };
             for row in 0..batch.num_rows() {
-                let folder = if path.as_ref().contains("/fresh/") {
-                    let dates = batch.column_by_name("date").expect("a date").clone();
-                    let dates = arrow::util::display::array_value_to_string(&dates, row);
-                    let (account, region) = (text("account", row), text("region", row));
-                    format!("account={account}/region={region}/date={}", dates.expect("date"))
-                } else {
-                    let parts: Vec<&str> = path.as_ref().split('/').collect();
-                    parts[3..6].join("/")
-                };
+                let folder =
+                    if path.as_ref().contains("/fresh/") || path.as_ref().contains("/days/") {
+                        let dates = batch.column_by_name("date").expect("a date").clone();
+                        let dates = arrow::util::display::array_value_to_string(&dates, row);
+                        let (account, region) = (text("account", row), text("region", row));
+                        format!("account={account}/region={region}/date={}", dates.expect("date"))
+                    } else {
+                        let parts: Vec<&str> = path.as_ref().split('/').collect();
+                        parts[3..6].join("/")
+                    };
                 rows.push((text("eventid", row), folder));
             }
         }

@@ -1,0 +1,309 @@
+//! The organization at once: copies of days that are over, account and region as
+//! columns.
+//!
+//! A directory for each account, region and day is what people ask for, and in a
+//! large organization it is thousands of small files a day. So of a day with many
+//! files, once compaction and the index are done with it, the same rows are
+//! written again to few files below `days/date=…/`, each sorted for questions
+//! across accounts.
+//!
+//! # One part, one stretch
+//! A part holds exactly the rows of the files in one stretch of the day's paths, as
+//! they were at one record. Parts of a day never overlap, so a file's rows are in
+//! one of them at most. When a covered file leaves the table, replaced or expired,
+//! its part is dropped in the same record, and readers take the files again until
+//! there is a new part. A later file in the stretch is read beside it; when there
+//! are many, the part is made again. A reader may therefore always take a part in
+//! place of all the files that it covers, and nothing is there twice or missing.
+//!
+//! Large files are left alone: they are read well as they are.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use integrity::sha256;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use crate::checkpoint::date_files;
+use crate::choose::choose;
+use crate::encode::{Encoded, FileWriter, Kind};
+use crate::error::TableError;
+use crate::files::{ENCODE_BATCH_ROWS, RowAt, encode_failed, read_footer, read_range};
+use crate::layout::Layout;
+use crate::log::{Body, DataFile, DayCommit};
+use crate::order::{RowOrder, with_partitions};
+use crate::partition::Partition;
+use crate::state::DateFiles;
+use crate::stretch::Stretch;
+use crate::table::{Table, Won};
+
+/// Bytes of decoded rows after which a part ends.
+const PART_MEMORY_BYTES_MAX: usize = 64 << 20;
+
+/// Files of more bytes are left alone.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Rows that are decoded at once.
+const BATCH_ROWS: usize = 8_192;
+
+/// One file of a day's copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayPart {
+    /// The object, with account, region and date as columns.
+    pub file: DataFile,
+    /// How many files' rows it holds.
+    pub files: u64,
+    /// Which.
+    #[serde(flatten)]
+    pub stretch: Stretch,
+}
+
+/// What copying days has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayReport {
+    /// Parts written.
+    pub parts: u64,
+    /// Files whose rows they hold.
+    pub files: u64,
+    /// Those rows.
+    pub rows: u64,
+    /// Bytes of the parts.
+    pub bytes: u64,
+    /// Whether it stopped early, so that more may wait.
+    pub more: bool,
+}
+
+/// Which files of a date were looked at and need no new part.
+pub(crate) type Copied = BTreeMap<Date, DateFiles>;
+
+/// Neighbouring files that the next part begins with.
+struct Run {
+    date: Date,
+    files: Vec<DataFile>,
+}
+
+/// Rows of several files in memory.
+#[derive(Default)]
+struct Rows {
+    batches: Vec<RecordBatch>,
+    /// The partition of each batch.
+    partitions: Vec<Partition>,
+    memory_bytes: usize,
+}
+
+impl Table {
+    /// Copies days that are over and have many files, or until `stop`; at most
+    /// `steps` parts. To be called when nothing is left to compact.
+    ///
+    /// Dropping the future is safe at any point.
+    ///
+    /// # Errors
+    /// [`TableError::is_retryable`] says whether to call again.
+    pub fn copy_days<'a>(
+        &'a mut self,
+        steps: u64,
+        stop: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<DayReport, TableError>> {
+        Box::pin(async move {
+            let mut report = DayReport::default();
+            self.refresh().await?;
+            for step in 0.. {
+                if self.state.open.is_some() {
+                    report.more = true;
+                    break;
+                }
+                let Some(run) = self.due_to_copy().await? else { break };
+                if step >= steps || stop.is_cancelled() {
+                    report.more = true;
+                    break;
+                }
+                self.remove_stray_copies(run.date).await?;
+                let Some(commit) = self.write_copy(run).await? else { continue };
+                let (path, part) = (commit.part.file.path.clone(), commit.part.clone());
+                if self.append(&Body::Day(commit)).await? == Won::Theirs {
+                    // Whoever lists the folder would see its rows twice.
+                    self.store.delete(&Path::from(path)).await.map_err(TableError::Store)?;
+                    report.more = true;
+                    break;
+                }
+                report.parts += 1;
+                report.files += part.files;
+                report.rows += part.file.rows;
+                report.bytes += part.file.bytes;
+            }
+            Ok(report)
+        })
+    }
+
+    /// The first files of a day that want a part, and those that follow them.
+    async fn due_to_copy(&mut self) -> Result<Option<Run>, TableError> {
+        let limits = self.config.limits.clone();
+        for date in self.dates_that_are_over() {
+            let Some(of_date) = self.state.dates.get(&date).cloned() else { continue };
+            if self.copied.get(&date) == Some(&of_date) {
+                continue;
+            }
+            let mut files = date_files(&self.store, &of_date).await?;
+            files.sort_by(|one, other| one.path.cmp(&other.path));
+            let parts = self.state.days.get(&date).map_or(&[][..], Vec::as_slice);
+            let run = if files.len() < limits.day_files_min {
+                None
+            } else {
+                first_run(&files, parts, limits.day_run_files_min)
+            };
+            match run {
+                Some(files) => return Ok(Some(Run { date, files })),
+                None => self.copied.insert(date, of_date),
+            };
+        }
+        Ok(None)
+    }
+
+    /// Writes the next part, of as many neighbours as fit. None if a file is gone:
+    /// then the state was old, and is not any more.
+    async fn write_copy(&mut self, run: Run) -> Result<Option<DayCommit>, TableError> {
+        let Run { date, files } = run;
+        let mut rows = Rows::default();
+        let mut stretch: Option<Stretch> = None;
+        let (mut used, mut rows_in) = (0, 0);
+        let to = self.state.head;
+        for file in &files {
+            match self.read_rows(file, &mut rows).await {
+                Ok(()) => {}
+                Err(TableError::Missing { path }) if !self.still_lists(date, &path).await? => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+            let path = file.path.clone();
+            let stretch =
+                stretch.get_or_insert_with(|| Stretch { to, first: path.clone(), last: path });
+            stretch.last.clone_from(&file.path);
+            used += 1;
+            rows_in += file.rows;
+            if rows.memory_bytes >= PART_MEMORY_BYTES_MAX {
+                break;
+            }
+        }
+        let Some(stretch) = stretch else { return Ok(None) };
+        let encoded = self.seams.blocking.run(move || encode(&rows)).await;
+        let Encoded { bytes, rows, eventtime } = encoded?;
+        if rows != rows_in {
+            let what = format!("a copy of the day has {rows} rows of {rows_in}");
+            return Err(TableError::Damaged { path: stretch.first, what });
+        }
+        let hash = sha256(&bytes);
+        let path = self.layout.day(date, to + 1, hash);
+        let time = |micros: i64| Timestamp::from_microsecond(micros).ok();
+        let file = DataFile {
+            path: path.to_string(),
+            partition: None,
+            rows,
+            bytes: bytes.len() as u64,
+            sha256: hash,
+            min_eventtime: eventtime.and_then(|(min, _)| time(min)),
+            max_eventtime: eventtime.and_then(|(_, max)| time(max)),
+        };
+        let put = self.store.ensure(&path, bytes).await;
+        put.map_err(|error| TableError::Store(StoreError::from(error)))?;
+        let parts = self.state.days.get(&date).map_or(&[][..], Vec::as_slice);
+        let met = parts.iter().filter(|part| part.stretch.meets(&stretch));
+        let replaces = met.map(|part| part.file.path.clone()).collect();
+        let part = DayPart { file, files: used, stretch };
+        Ok(Some(DayCommit { date, part, replaces }))
+    }
+
+    async fn read_rows(&self, file: &DataFile, rows: &mut Rows) -> Result<(), TableError> {
+        let Some(partition) = file.partition.clone() else { return Ok(()) };
+        let footer = read_footer(&self.store, file).await?;
+        let path = Path::from(file.path.as_str());
+        for (group, range) in footer.row_groups().into_iter().enumerate() {
+            let bytes = read_range(&self.store, &path, range).await?;
+            let footer = footer.clone();
+            let work =
+                move || footer.read(group, bytes, BATCH_ROWS)?.collect::<Result<Vec<_>, _>>();
+            let decoded = self.seams.blocking.run(work).await;
+            let damaged = |error: parquet::errors::ParquetError| TableError::Damaged {
+                path: file.path.clone(),
+                what: error.to_string(),
+            };
+            for batch in decoded.map_err(damaged)? {
+                rows.memory_bytes += batch.get_array_memory_size();
+                rows.batches.push(batch);
+                rows.partitions.push(partition.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what a process left that died before its record: the number in its
+    /// name is another record's.
+    async fn remove_stray_copies(&self, date: Date) -> Result<(), TableError> {
+        let there: Vec<(Path, u64)> = self
+            .store
+            .list(&self.layout.days(date), None)
+            .try_collect()
+            .await
+            .map_err(TableError::Store)?;
+        let parts = self.state.days.get(&date).map_or(&[][..], Vec::as_slice);
+        for (path, _) in there {
+            let named = parts.iter().any(|part| part.file.path == path.as_ref());
+            let is_stray = Layout::intent_of(&path).is_some_and(|number| number <= self.state.head)
+                && !named
+                && !self.state.is_unused(path.as_ref());
+            if is_stray {
+                tracing::warn!(%path, "deleting a copy of a day that no record names");
+                self.store.delete(&path).await.map_err(TableError::Store)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first neighbours that no part holds, or whose part is worn, if they are many.
+fn first_run(files: &[DataFile], parts: &[DayPart], files_min: usize) -> Option<Vec<DataFile>> {
+    let late = |part: &DayPart| {
+        let in_it = files.iter().filter(|file| part.stretch.has(&file.path));
+        in_it.filter(|file| !part.stretch.covers(file)).count()
+    };
+    let whole: Vec<&DayPart> = parts.iter().filter(|part| late(part) < files_min).collect();
+    let wants = |file: &DataFile| {
+        file.bytes <= FILE_BYTES_MAX && !whole.iter().any(|part| part.stretch.has(&file.path))
+    };
+    let runs = files.chunk_by(|one, next| wants(one) == wants(next));
+    let run = runs.into_iter().find(|run| run.len() >= files_min && run.first().is_some_and(wants));
+    run.map(<[DataFile]>::to_vec)
+}
+
+/// Sorts rows across partitions and encodes them.
+fn encode(rows: &Rows) -> Result<Encoded, TableError> {
+    let encode = || {
+        let order = RowOrder::new()?;
+        let keys =
+            rows.batches.iter().map(|batch| order.keys(batch)).collect::<Result<Vec<_>, _>>()?;
+        let places = rows.batches.iter().enumerate();
+        let mut places: Vec<RowAt> = places
+            .flat_map(|(index, batch)| (0..batch.num_rows()).map(move |row| (index, row)))
+            .collect();
+        let key = |at: &RowAt| keys.get(at.0).map(|keys| keys.row(at.1));
+        places.sort_by(|one, other| key(one).cmp(&key(other)));
+        let batches: Vec<&RecordBatch> = rows.batches.iter().collect();
+        let mut writer = FileWriter::new(Kind::Day);
+        for chunk in places.chunks(ENCODE_BATCH_ROWS) {
+            let partitions: Vec<&Partition> =
+                chunk.iter().filter_map(|(batch, _)| rows.partitions.get(*batch)).collect();
+            let batch = with_partitions(&choose(&batches, chunk)?, &partitions)?;
+            writer.write(&batch)?;
+        }
+        Ok::<_, ArrowError>(writer.close()?)
+    };
+    encode().map_err(|error| encode_failed(&error))
+}
