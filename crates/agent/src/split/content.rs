@@ -220,7 +220,9 @@ impl Content {
                 let read = usize::try_from(inflater.total_in() - in_before).unwrap_or(input.len());
                 let made = usize::try_from(inflater.total_out() - out_before).unwrap_or(out.len());
                 let ended = outcome.map(|status| status == Status::StreamEnd);
-                (read, made, ended.map_err(|error| error.to_string()))
+                // Its own words depend on how it was called, and a unit that is read
+                // again must be the same.
+                (read, made, ended.map_err(|_| "the deflate stream is damaged".to_owned()))
             }
             Packing::Zstd(decoder) => {
                 let step = out.len().min(ZSTD_STEP_BYTES);

@@ -287,6 +287,17 @@ fn what_cannot_be_inflated_is_kept_raw() {
 }
 
 #[test]
+fn a_damaged_stream_is_told_of_in_the_same_words_from_wherever_it_is_read() {
+    // Found by fuzzing: a gzip header, and what is no deflate behind it.
+    let damaged = [&[0x8b, 8, 8, 0][..], b"{n\"", &[0xff; 43], b":"].concat();
+    let lines = split(&[&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff][..], &damaged].concat());
+    let aside = SetAside::parse(lines.last().expect("a unit")).expect("set aside");
+    assert_eq!((aside.reason, aside.detail.as_str()), {
+        (Reason::Decompress, "the deflate stream is damaged")
+    });
+}
+
+#[test]
 fn a_piece_over_the_limit_is_set_aside_in_parts_of_one_unit() {
     let b = record(2);
     for size in [1_100_000, 3_000_000, 9_000_000] {
