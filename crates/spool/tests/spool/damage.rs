@@ -214,6 +214,24 @@ fn without_any_id_all_is_kept_and_the_next_start_begins_anew() {
 }
 
 #[test]
+fn a_spool_of_which_only_the_name_is_left_keeps_it() {
+    // Found by fuzzing: no trim point, a segment under another's name, and that other
+    // one unreadable under the first one's.
+    let (files, segments) = small_files();
+    let (one, other) = (&segments[1], &segments[2]);
+    let mut unreadable = files[one].clone();
+    unreadable[0] ^= 0x30;
+    let left = [(one.clone(), files[other].clone()), (other.clone(), unreadable)].into();
+    let disk = FaultyDisk::holding(&left);
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        let (spool, _) = open(disk.handle(), options(600, 1 << 20));
+        found.push((spool.id(), spool.released(), spool.head()));
+    }
+    assert_eq!(found, [found[0]; 3]);
+}
+
+#[test]
 fn what_a_newer_release_wrote_is_refused_untouched() {
     let (mut files, segments) = small_files();
     let bytes = files.get_mut(&segments[1]).expect("it is there");
