@@ -121,8 +121,9 @@ pub(crate) struct Splitter {
     /// Raw offset to go on from, when the place was in raw bytes.
     raw_at: Option<u64>,
     mode: Mode,
-    /// Whether some value was read at the top level.
-    seen_value: bool,
+    /// Whether a piece, or the beginning of a container, lies before: as it is known
+    /// from a place, too.
+    seen_piece: bool,
     /// How the content ended, once no more will come.
     ending: Option<Filled>,
     out: VecDeque<Found>,
@@ -143,7 +144,7 @@ impl Splitter {
             part: place.part,
             raw_at: place.raw.then_some(place.at),
             mode: Mode::Pieces,
-            seen_value: place.at > 0,
+            seen_piece: place.at > 0,
             ending: None,
             out: VecDeque::new(),
         }
@@ -284,7 +285,7 @@ impl Splitter {
                     self.frames.push(Frame::Object);
                     self.frames.push(Frame::Array);
                     self.window.consume(at);
-                    self.seen_value = true;
+                    self.seen_piece = true;
                     return Look::On;
                 }
                 Opening::Unknown if self.may_grow() => return Look::More,
@@ -296,7 +297,7 @@ impl Splitter {
             Err(error) if error.what == Fault::End => return self.unfinished(may_nest),
             Err(error) => return self.broken(error),
         };
-        self.seen_value = true;
+        self.seen_piece = true;
         let end = inspected.end;
         let object = held.get(..end).unwrap_or_default();
         if let Err(error) = std::str::from_utf8(object) {
@@ -360,7 +361,7 @@ impl Splitter {
             Some(b'{' | b'[' | b']') if self.frames.has_room_for(1) => {
                 self.frames.push(Frame::Array);
                 self.window.consume(1);
-                self.seen_value = true;
+                self.seen_piece = true;
                 Look::On
             }
             _ => self.value(),
@@ -392,8 +393,11 @@ impl Splitter {
     /// if it is all of its line, otherwise no JSON.
     fn line(&mut self) -> Look {
         let held = self.window.held();
-        let Ok(end) = extent(held, 0) else {
-            return self.damaged(Reason::Syntax, "no json");
+        let end = match extent(held, 0) {
+            Ok(end) => end,
+            // However it was read so far, it may become a value.
+            Err(error) if error.what == Fault::End && self.may_grow() => return Look::More,
+            Err(_) => return self.damaged(Reason::Syntax, "no json"),
         };
         let rest = held.get(end..).unwrap_or_default();
         match rest.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r')) {
@@ -442,6 +446,7 @@ impl Splitter {
         let mut unit = self.unit(reason, detail);
         unit.push(self.window.held().get(..end).unwrap_or_default(), &mut self.out);
         self.window.consume(end);
+        self.seen_piece = true;
         unit.finish(self.place(), &mut self.out);
         Look::On
     }
@@ -461,7 +466,7 @@ impl Splitter {
     /// From the window's start on there is no JSON; see `damage`.
     fn damaged(&mut self, reason: Reason, detail: &str) -> Look {
         let opens = self.window.held().first() == Some(&b'{');
-        let damage = Damage::new(opens, self.seen_value || opens);
+        let damage = Damage::new(opens, self.seen_piece || opens);
         let unit = self.unit(reason, detail.to_owned());
         self.mode = Mode::Damage(unit, damage);
         Look::On
@@ -481,6 +486,7 @@ impl Splitter {
             }
             unit.finish(self.place(), &mut self.out);
             self.mode = Mode::Pieces;
+            self.seen_piece = true;
             return Look::On;
         }
         if ended {
@@ -505,6 +511,7 @@ impl Splitter {
             let after = if passed.is_whole { self.place() } else { self.told_of_ending() };
             unit.finish(after, &mut self.out);
             self.mode = Mode::Pieces;
+            self.seen_piece = true;
         } else {
             self.mode = Mode::Large(unit, large);
             return Look::More;

@@ -40,6 +40,9 @@ pub struct Coverage {
     pub file_bytes: u64,
     /// How far each source says it has come, by agent and name.
     pub sources: Vec<SourceCoverage>,
+    /// Accounts that have events and of which no source of any agent says how far it
+    /// has come: of those nothing is known.
+    pub silent: Vec<AccountId>,
 }
 
 /// How far one source of one agent says it has come.

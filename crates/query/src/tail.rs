@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use arrow::array::{Date32Array, RecordBatch, StringBuilder};
 use arrow::error::ArrowError;
+use event::AccountId;
 use event::set_aside::is_continuation;
 use identity::SpeaksFor;
 use jiff::Timestamp;
-use journal::{Delivered, Journal};
+use journal::{Delivered, Journal, State};
 use seam::Blocking;
 use table::TableSnapshot;
 use table::partition::{Partition, Regions};
@@ -47,6 +48,8 @@ pub(crate) struct Tail {
     /// It may go on, and what follows cannot be believed.
     pub(crate) damaged: Option<String>,
     pub(crate) sources: Vec<SourceCoverage>,
+    /// Accounts of which no agent says how far it has come.
+    pub(crate) silent: Vec<AccountId>,
 }
 
 impl Tail {
@@ -116,6 +119,7 @@ impl Tail {
         });
         Ok(Self {
             sources: sources.collect(),
+            silent: silent(&state, &rows.regions),
             batches,
             rows: rows.rows - duplicates,
             duplicates,
@@ -129,6 +133,17 @@ impl Tail {
             damaged,
         })
     }
+}
+
+/// The accounts with events for which no agent that has sources speaks.
+fn silent(state: &State, seen: &Regions) -> Vec<AccountId> {
+    let speaking = state.agents.iter().filter(|(_, agent)| !agent.progress.sources.is_empty());
+    let speak_for: Vec<SpeaksFor> = speaking
+        .filter_map(|(key, _)| state.active(key))
+        .map(|(_, stream)| stream.certificate.speaks_for)
+        .collect();
+    let is_silent = |account: &AccountId| !speak_for.iter().any(|agent| agent.allows(*account));
+    seen.accounts().filter(is_silent).collect()
 }
 
 /// An error and its causes, as one sentence.

@@ -191,6 +191,7 @@ impl View {
             coverage.tail_rejected = tail.rejected;
             coverage.tail_bytes = tail.bytes;
             coverage.sources.clone_from(&tail.sources);
+            coverage.silent.clone_from(&tail.silent);
         }
         coverage
     }

@@ -117,9 +117,9 @@ impl Spool {
             // Without one to append to, what is released may go to the last.
             spool.unlink_all_released();
         }
-        if recovery.released_unknown && spool.segments.is_empty() {
-            // Its name stands nowhere else any more. Where there is no room for it, the
-            // next start finds no spool, and begins a new one.
+        if recovery.released_unknown {
+            // The spool's name may stand nowhere else any more. Where there is no room for
+            // it, the next start finds no spool, and begins a new one.
             drop(spool.write_released(spool.released.0, spool.released.1));
         }
         spool.set_reserve_apart();

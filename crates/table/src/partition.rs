@@ -236,6 +236,11 @@ impl Regions {
         }
     }
 
+    /// The accounts that have shown one.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountId> {
+        self.0.keys().copied()
+    }
+
     /// Whether no account has shown any region.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -298,6 +298,15 @@ fn a_damaged_stream_is_told_of_in_the_same_words_from_wherever_it_is_read() {
 }
 
 #[test]
+fn damage_behind_values_that_are_no_objects_ends_where_it_ends_from_any_place() {
+    // Found by fuzzing: lines of values, then damage with an object in a line of its own.
+    let lines = split(b"true\n\ntrue\nno json [\n{\"a\":1}\nmore");
+    let details: Vec<String> =
+        lines.iter().map(|line| SetAside::parse(line).expect("set aside").detail).collect();
+    assert_eq!(details.len(), 5, "{details:?}");
+}
+
+#[test]
 fn a_piece_over_the_limit_is_set_aside_in_parts_of_one_unit() {
     let b = record(2);
     for size in [1_100_000, 3_000_000, 9_000_000] {

@@ -302,6 +302,7 @@ impl Asking {
         let reaches = |time| self.to.is_none_or(|to| to.min(self.now) <= time);
         let whole = !coverage.truncated && coverage.damaged.is_none();
         let whole = whole && coverage.lost == 0 && coverage.gaps == 0;
+        let whole = whole && coverage.silent.is_empty();
         whole && coverage.complete_to().is_some_and(reaches)
     }
 
@@ -356,6 +357,17 @@ impl Asking {
             lines.push_str(&format!(
                 "{} events were lost before they reached the journal: its gap records say which\n",
                 coverage.gaps
+            ));
+        }
+        if !coverage.silent.is_empty() {
+            let named = coverage.silent.iter().take(SOURCES_NAMED_MAX);
+            let named = named.map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let more = match coverage.silent.len().saturating_sub(SOURCES_NAMED_MAX) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            lines.push_str(&format!(
+                "of {named}{more} nothing is known: no agent says how far it has come\n"
             ));
         }
         match coverage.complete_to() {

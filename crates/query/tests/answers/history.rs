@@ -434,8 +434,10 @@ async fn an_answer_is_complete_only_to_where_everything_read_has_arrived() {
     };
     assert_eq!(coverage(&world).await.complete_to(), None, "nothing is known");
     world.write_sample(0, 10).await;
+    assert!(!coverage(&world).await.silent.is_empty(), "nobody speaks for these accounts");
     world.report(15, caught_up_at).await;
     let some = coverage(&world).await;
+    assert!(some.silent.is_empty(), "the organization's agent does");
     assert_eq!(
         (some.complete_to(), some.sources.iter().map(|source| source.behind).sum::<u64>()),
         (None, 5),
