@@ -19,6 +19,9 @@ const RELOAD_EVERY: Duration = Duration::from_secs(2);
 /// How often an ageing certificate is warned of.
 const WARN_EVERY: Duration = Duration::from_secs(3_600);
 
+/// Threads for disk, splitting and compression: each may keep what it once used.
+const BLOCKING_THREADS_MAX: usize = 3;
+
 /// Deliver events.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -81,7 +84,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     // Two cores are plenty: one compresses, one reads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(8)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
         .build()
         .context("start runtime")?;
