@@ -23,11 +23,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use object_store::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::date_files;
@@ -246,10 +244,6 @@ impl Table {
     /// Deletes what lies in these partitions and belongs to no commit and no
     /// open intent: a slow process may put a file again after another one
     /// finished its intent, replaced the file and swept it.
-    ///
-    /// A file's name has its intent's number. An intent at or before the head
-    /// that is not open has its commit there too, so nothing can name the file
-    /// any more.
     pub(crate) async fn remove_strays(
         &self,
         partitions: BTreeSet<Partition>,
@@ -258,28 +252,12 @@ impl Table {
         for partition in partitions {
             by_date.entry(partition.date).or_default().push(partition);
         }
-        let open = self.state.open.as_ref().map(|open| open.number);
         for (date, partitions) in by_date {
             let Some(files) = self.state.dates.get(&date) else { continue };
             let listed = date_files(&self.store, files).await?;
             let known: BTreeSet<&str> = listed.iter().map(|file| file.path.as_str()).collect();
             for partition in partitions {
-                let there: Vec<(Path, u64)> = self
-                    .store
-                    .list(&self.layout.partition(&partition), None)
-                    .try_collect()
-                    .await
-                    .map_err(TableError::Store)?;
-                for (path, _) in there {
-                    let is_stray = Layout::intent_of(&path)
-                        .is_some_and(|intent| intent <= self.state.head && Some(intent) != open)
-                        && !known.contains(path.as_ref())
-                        && !self.state.is_replaced(path.as_ref());
-                    if is_stray {
-                        tracing::warn!(%path, "deleting a file that no commit names");
-                        self.store.delete(&path).await.map_err(TableError::Store)?;
-                    }
-                }
+                self.remove_unnamed(&self.layout.partition(&partition), &known).await?;
             }
         }
         Ok(())

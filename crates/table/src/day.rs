@@ -22,7 +22,6 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use integrity::sha256;
 use jiff::Timestamp;
@@ -37,7 +36,6 @@ use crate::choose::choose;
 use crate::encode::{Encoded, FileWriter, Kind};
 use crate::error::TableError;
 use crate::files::{ENCODE_BATCH_ROWS, RowAt, encode_failed, read_footer, read_range};
-use crate::layout::Layout;
 use crate::log::{Body, DataFile, DayCommit};
 use crate::order::{RowOrder, with_partitions};
 use crate::partition::Partition;
@@ -125,7 +123,9 @@ impl Table {
                     report.more = true;
                     break;
                 }
-                self.remove_stray_copies(run.date).await?;
+                let parts = self.state.days.get(&run.date).map_or(&[][..], Vec::as_slice);
+                let named = parts.iter().map(|part| part.file.path.as_str()).collect();
+                self.remove_unnamed(&self.layout.days(run.date), &named).await?;
                 let Some(commit) = self.write_copy(run).await? else { continue };
                 let (path, part) = (commit.part.file.path.clone(), commit.part.clone());
                 if self.append(&Body::Day(commit)).await? == Won::Theirs {
@@ -239,29 +239,6 @@ impl Table {
                 rows.memory_bytes += batch.get_array_memory_size();
                 rows.batches.push(batch);
                 rows.partitions.push(partition.clone());
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes what a process left that died before its record: the number in its
-    /// name is another record's.
-    async fn remove_stray_copies(&self, date: Date) -> Result<(), TableError> {
-        let there: Vec<(Path, u64)> = self
-            .store
-            .list(&self.layout.days(date), None)
-            .try_collect()
-            .await
-            .map_err(TableError::Store)?;
-        let parts = self.state.days.get(&date).map_or(&[][..], Vec::as_slice);
-        for (path, _) in there {
-            let named = parts.iter().any(|part| part.file.path == path.as_ref());
-            let is_stray = Layout::intent_of(&path).is_some_and(|number| number <= self.state.head)
-                && !named
-                && !self.state.is_unused(path.as_ref());
-            if is_stray {
-                tracing::warn!(%path, "deleting a copy of a day that no record names");
-                self.store.delete(&path).await.map_err(TableError::Store)?;
             }
         }
         Ok(())

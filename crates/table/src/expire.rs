@@ -179,49 +179,4 @@ impl Table {
         }
         Ok(Some(Expire { date: None, retention_days: days, files: Vec::new(), quarantine }))
     }
-
-    /// Keeps files until the hold is released, from the next record on.
-    ///
-    /// # Errors
-    /// There is a hold of that case already, or the record could not be added.
-    pub async fn hold(&mut self, hold: Hold) -> Result<(), TableError> {
-        hold.check()?;
-        self.decide(|table| match table.state.holds.contains_key(&hold.case) {
-            true => Err(TableError::Hold(format!("case {} has a hold already", hold.case))),
-            false => Ok(Body::Hold(hold.clone())),
-        })
-        .await
-    }
-
-    /// Ends a hold.
-    ///
-    /// # Errors
-    /// There is none of that case, or the record could not be added.
-    pub async fn release(&mut self, release: crate::hold::Release) -> Result<(), TableError> {
-        release.check()?;
-        self.decide(|table| match table.state.holds.contains_key(&release.case) {
-            true => Ok(Body::Release(release.clone())),
-            false => Err(TableError::Hold(format!("case {} has no hold", release.case))),
-        })
-        .await
-    }
-
-    /// Adds what a person decided, however often another process is quicker.
-    async fn decide(
-        &mut self,
-        body: impl Fn(&Self) -> Result<Body, TableError>,
-    ) -> Result<(), TableError> {
-        loop {
-            self.refresh().await?;
-            let body = body(self)?;
-            let head = self.state.head;
-            if let Won::Ours(_) = self.append(&body).await? {
-                return Ok(());
-            }
-            if self.state.head == head {
-                // Another process's work is under way; only its commit may follow.
-                tokio::time::sleep(crate::table::DECIDE_AGAIN).await;
-            }
-        }
-    }
 }

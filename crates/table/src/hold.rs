@@ -1,11 +1,17 @@
 //! Legal holds: what must be kept whatever its age.
 
+use std::time::Duration;
+
 use event::AccountId;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TableError;
-use crate::log::DataFile;
+use crate::log::{Body, DataFile};
+use crate::table::{Table, Won};
+
+/// How long a decision waits before it looks again whether another process is done.
+const DECIDE_AGAIN: Duration = Duration::from_millis(200);
 
 /// The longest case id, and the longest of the words that people give.
 const CASE_CHARS_MAX: usize = 64;
@@ -78,6 +84,53 @@ impl Release {
         check_case(&self.case)?;
         check_words(&self.by)?;
         check_words(&self.why)
+    }
+}
+
+impl Table {
+    /// Keeps files until the hold is released, from the next record on.
+    ///
+    /// # Errors
+    /// There is a hold of that case already, or the record could not be added.
+    pub async fn hold(&mut self, hold: Hold) -> Result<(), TableError> {
+        hold.check()?;
+        self.decide(|table| match table.state.holds.contains_key(&hold.case) {
+            true => Err(TableError::Hold(format!("case {} has a hold already", hold.case))),
+            false => Ok(Body::Hold(hold.clone())),
+        })
+        .await
+    }
+
+    /// Ends a hold.
+    ///
+    /// # Errors
+    /// There is none of that case, or the record could not be added.
+    pub async fn release(&mut self, release: Release) -> Result<(), TableError> {
+        release.check()?;
+        self.decide(|table| match table.state.holds.contains_key(&release.case) {
+            true => Ok(Body::Release(release.clone())),
+            false => Err(TableError::Hold(format!("case {} has no hold", release.case))),
+        })
+        .await
+    }
+
+    /// Adds what a person decided, however often another process is quicker.
+    async fn decide(
+        &mut self,
+        body: impl Fn(&Self) -> Result<Body, TableError>,
+    ) -> Result<(), TableError> {
+        loop {
+            self.refresh().await?;
+            // What another process has begun may be followed by its commit only.
+            if !self.finish_open().await? {
+                tokio::time::sleep(DECIDE_AGAIN).await;
+                continue;
+            }
+            let body = body(self)?;
+            if let Won::Ours(_) = self.append(&body).await? {
+                return Ok(());
+            }
+        }
     }
 }
 

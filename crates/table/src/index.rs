@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -126,6 +125,9 @@ impl Table {
                     report.more = true;
                     break;
                 }
+                let parts = self.state.indexes.get(&due.date).map_or(&[][..], Vec::as_slice);
+                let named = parts.iter().map(|part| part.path.as_str()).collect();
+                self.remove_unnamed(&self.layout.indexes(due.date), &named).await?;
                 let Some(index) = self.write_part(due, &mut report).await? else { continue };
                 if self.append(&Body::Index(index)).await? == Won::Theirs {
                     report.more = true;
@@ -214,21 +216,6 @@ impl Table {
         report.entries += entries;
         report.bytes += part.bytes;
         Ok(Some(IndexCommit { date, part, replaces }))
-    }
-
-    /// The days before today that have files, the newest first.
-    pub(crate) fn dates_that_are_over(&self) -> Vec<Date> {
-        let today = self.seams.clock.now().to_zoned(TimeZone::UTC).date();
-        self.state.dates.keys().rev().filter(|date| **date < today).copied().collect()
-    }
-
-    /// Whether a file that was not there is of the table all the same, now that
-    /// others' records are read.
-    pub(crate) async fn still_lists(&mut self, date: Date, path: &str) -> Result<bool, TableError> {
-        self.refresh().await?;
-        let Some(files) = self.state.dates.get(&date) else { return Ok(false) };
-        let listed = date_files(&self.store, files).await?;
-        Ok(listed.iter().any(|file| file.path == path))
     }
 
     async fn collect_file(

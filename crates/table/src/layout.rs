@@ -76,10 +76,15 @@ impl Layout {
         Path::from(format!("{}/table/keys/{intent:020}.keys", self.root))
     }
 
+    /// Where the parts of a date's index are.
+    pub(crate) fn indexes(&self, date: Date) -> Path {
+        Path::from(format!("{}/index/date={date}", self.root))
+    }
+
     /// A part of a date's index that record `number` names.
     pub(crate) fn index(&self, date: Date, number: u64, hash: Hash) -> Path {
-        let root = &self.root;
-        Path::from(format!("{root}/index/date={date}/{number:020}-{}.parquet", short(hash)))
+        let folder = self.indexes(date);
+        Path::from(format!("{folder}/{number:020}-{}.parquet", short(hash)))
     }
 
     /// Where copies of a day are.
@@ -106,7 +111,8 @@ impl Layout {
         Path::from(format!("{folder}/{intent:020}-{part:05}.parquet"))
     }
 
-    /// The intent in a data file's name.
+    /// The intent in a data file's name, or the record in that of a part of an index or
+    /// of a copy.
     pub(crate) fn intent_of(path: &Path) -> Option<u64> {
         path.filename()?.strip_suffix(".parquet")?.split_once('-')?.0.parse().ok()
     }

@@ -8,6 +8,12 @@
 //! The state never holds the list of all files. It holds, by date, the files
 //! that were committed since the last checkpoint, and names the object that
 //! lists the earlier ones.
+//!
+//! `derived` folds what is made of settled files, `retention` what lets them go;
+//! passes, settling, compaction and the rest are here.
+
+mod derived;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,11 +29,11 @@ use crate::hold::Hold;
 use crate::index::IndexPart;
 use crate::layout::{Layout, Place};
 use crate::log::{
-    Body, Checkpoint, CompactCommit, CompactIntent, Counts, DamagedSegment, DataFile, DayCommit,
-    Expire, IndexCommit, KeysAdded, Manifest, PassCommit, PassIntent, RunAdded, SettleCommit,
-    SettleIntent, Sweep,
+    Body, Checkpoint, CompactCommit, CompactIntent, Counts, DamagedSegment, DataFile, KeysAdded,
+    Manifest, PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent, Sweep,
 };
 use crate::partition::Regions;
+pub use retention::Expired;
 
 /// Everything that the table's records up to `head` say.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,27 +119,6 @@ pub struct Totals {
     /// What retention has let go.
     #[serde(default, skip_serializing_if = "Expired::is_none")]
     pub expired: Expired,
-}
-
-/// What retention has let go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expired {
-    /// Data files.
-    pub files: u64,
-    /// Their rows, which [`Counts::rows`] still counts.
-    pub rows: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Objects of quarantine.
-    pub quarantined: u64,
-    /// The last day of which files have expired.
-    pub last: Option<Date>,
-}
-
-impl Expired {
-    fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// What was lost with segments of the journal.
@@ -560,75 +545,6 @@ impl TableState {
         self.head_sha256 = head.hash;
     }
 
-    fn fold_index(&mut self, index: IndexCommit) -> Result<(), String> {
-        self.check_nothing_open()?;
-        let IndexCommit { date, part, replaces } = index;
-        if part.stretch.to > self.head || !self.dates.contains_key(&date) {
-            return Err(format!("it indexes files of {date} up to record {}", part.stretch.to));
-        }
-        if self.retired.contains(&part.path) || self.swept.contains(&part.path) {
-            return Err(format!("it names {}, which was swept", part.path));
-        }
-        let parts = self.indexes.entry(date).or_default();
-        let before = parts.len();
-        parts.retain(|part| !replaces.contains(&part.path));
-        if parts.len() + replaces.len() != before {
-            return Err(format!("it replaces parts that the index of {date} does not have"));
-        }
-        self.retired.extend(replaces);
-        parts.push(part);
-        Ok(())
-    }
-
-    fn fold_day(&mut self, at: Timestamp, day: DayCommit) -> Result<(), String> {
-        self.check_nothing_open()?;
-        let DayCommit { date, part, replaces } = day;
-        if part.stretch.to > self.head || !self.dates.contains_key(&date) {
-            return Err(format!("it copies files of {date} up to record {}", part.stretch.to));
-        }
-        if self.is_unused(&part.file.path) {
-            return Err(format!("it names {}, which was dropped", part.file.path));
-        }
-        let parts = self.days.entry(date).or_default();
-        let before = parts.len();
-        parts.retain(|part| !replaces.contains(&part.file.path));
-        if parts.len() + replaces.len() != before {
-            return Err(format!("it replaces parts that the copy of {date} does not have"));
-        }
-        if parts.iter().any(|other| other.stretch.meets(&part.stretch)) {
-            return Err(format!("it copies files of {date} that another part holds"));
-        }
-        parts.push(part);
-        self.replaced.extend(replaces.into_iter().map(|path| (path, at)));
-        Ok(())
-    }
-
-    fn fold_expire(&mut self, at: Timestamp, expire: Expire) -> Result<(), String> {
-        self.check_nothing_open()?;
-        if let Some(held) = expire.files.iter().find(|file| self.is_held(file)) {
-            return Err(format!("it lets go {}, which a hold keeps", held.path));
-        }
-        for file in expire.files {
-            let date = file.partition.as_ref().map(|partition| partition.date);
-            if date.is_none() || date != expire.date {
-                return Err(format!("{} is not of the day that expires", file.path));
-            }
-            self.take_out(at, &file)?;
-            let expired = &mut self.totals.expired;
-            expired.files += 1;
-            expired.rows += file.rows;
-            expired.bytes += file.bytes;
-            expired.last = expired.last.max(date);
-            self.replaced.insert(file.path, at);
-        }
-        self.totals.expired.quarantined += expire.quarantine.len() as u64;
-        self.retired.extend(expire.quarantine);
-        if let Some(date) = expire.date {
-            self.forget_if_empty(date);
-        }
-        Ok(())
-    }
-
     /// Takes a settled file out of its date, and with it the copy that holds its rows.
     fn take_out(&mut self, at: Timestamp, file: &DataFile) -> Result<(), String> {
         let parts = file.partition.as_ref().and_then(|one| self.days.get_mut(&one.date));
@@ -648,50 +564,6 @@ impl TableState {
         self.totals.files = self.totals.files.saturating_sub(1);
         self.totals.bytes = self.totals.bytes.saturating_sub(file.bytes);
         Ok(())
-    }
-
-    /// Drops what is known of a day that has no files any more.
-    fn forget_if_empty(&mut self, date: Date) {
-        let Some(files) = self.dates.get(&date) else { return };
-        let listed = files.manifest.as_ref().map_or(0, |manifest| manifest.files);
-        if !files.recent.is_empty() || listed > files.replaced.len() as u64 {
-            return;
-        }
-        let manifest = self.dates.remove(&date).and_then(|files| files.manifest);
-        self.retired.extend(manifest.map(|manifest| manifest.object.path));
-        let parts = self.indexes.remove(&date).unwrap_or_default();
-        self.retired.extend(parts.into_iter().map(|part| part.path));
-        self.days.remove(&date);
-        let runs = self.keys.remove(&date).unwrap_or_default();
-        let used: BTreeSet<&String> = self.keys.values().flatten().map(|run| &run.path).collect();
-        let unused = runs.into_iter().map(|run| run.path).filter(|path| !used.contains(path));
-        let unused: Vec<String> = unused.collect();
-        self.retired.extend(unused);
-    }
-
-    fn fold_hold(&mut self, hold: Hold) -> Result<(), String> {
-        self.check_nothing_open()?;
-        if self.holds.contains_key(&hold.case) {
-            return Err(format!("case {} has a hold already", hold.case));
-        }
-        self.holds.insert(hold.case.clone(), hold);
-        Ok(())
-    }
-
-    fn fold_release(&mut self, case: &str) -> Result<(), String> {
-        self.check_nothing_open()?;
-        let held = self.holds.remove(case);
-        held.map(|_| ()).ok_or_else(|| format!("case {case} has no hold"))
-    }
-
-    /// Whether a hold keeps a settled file.
-    pub(crate) fn is_held(&self, file: &DataFile) -> bool {
-        self.holds.values().any(|hold| hold.keeps(file))
-    }
-
-    /// The holds there are.
-    pub fn holds(&self) -> impl Iterator<Item = &Hold> {
-        self.holds.values()
     }
 
     /// Whether an object is about to be deleted, by the last sweep or the next.

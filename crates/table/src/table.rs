@@ -9,7 +9,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use futures::future::BoxFuture;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use journal::Journal;
 use ledger::{Appended, Ledger};
@@ -19,6 +22,7 @@ use store::Store;
 use tokio::time::Instant;
 
 use crate::checkpoint;
+use crate::checkpoint::date_files;
 use crate::compact::Examined;
 use crate::config::Config;
 use crate::day::Copied;
@@ -37,9 +41,6 @@ const HELP_AFTER: Duration = Duration::from_secs(120);
 
 /// Partitions of fresh rows that are remembered, to judge if settling is worth it.
 const PARTITIONS_KNOWN_MAX: usize = 65_536;
-
-/// How long what a person decided waits for another process's intent to end.
-pub(crate) const DECIDE_AGAIN: Duration = Duration::from_millis(200);
 
 /// Objects that one sweep names at most.
 const SWEEP_OBJECTS_MAX: usize = 1_000;
@@ -252,6 +253,47 @@ impl Table {
                 Ok(Won::Theirs)
             }
         }
+    }
+
+    /// The days before today that have files, the newest first.
+    pub(crate) fn dates_that_are_over(&self) -> Vec<Date> {
+        let today = self.seams.clock.now().to_zoned(TimeZone::UTC).date();
+        self.state.dates.keys().rev().filter(|date| **date < today).copied().collect()
+    }
+
+    /// Whether a file that was not there is of the table all the same, now that
+    /// others' records are read.
+    pub(crate) async fn still_lists(&mut self, date: Date, path: &str) -> Result<bool, TableError> {
+        self.refresh().await?;
+        let Some(files) = self.state.dates.get(&date) else { return Ok(false) };
+        let listed = date_files(&self.store, files).await?;
+        Ok(listed.iter().any(|file| file.path == path))
+    }
+
+    /// Deletes what lies in a folder, is none of `named`, and can become so no more.
+    ///
+    /// A name has the number of its intent or record. If that is at or before the
+    /// head and not open, its commit is there too, or it is another process's
+    /// record, so nothing can name the object any more.
+    pub(crate) async fn remove_unnamed(
+        &self,
+        folder: &Path,
+        named: &BTreeSet<&str>,
+    ) -> Result<(), TableError> {
+        let open = self.state.open.as_ref().map(|open| open.number);
+        let there: Vec<(Path, u64)> =
+            self.store.list(folder, None).try_collect().await.map_err(TableError::Store)?;
+        for (path, _) in there {
+            let is_stray = Layout::intent_of(&path)
+                .is_some_and(|number| number <= self.state.head && Some(number) != open)
+                && !named.contains(path.as_ref())
+                && !self.state.is_unused(path.as_ref());
+            if is_stray {
+                tracing::warn!(%path, "deleting an object that no record names");
+                self.store.delete(&path).await.map_err(TableError::Store)?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the log short to read and the store clean: a checkpoint when one is

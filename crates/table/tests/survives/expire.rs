@@ -121,6 +121,33 @@ async fn a_hold_keeps_what_it_names_until_it_is_released() {
 }
 
 #[tokio::test]
+async fn a_hold_is_set_whatever_a_process_that_died_has_left_open() {
+    for operation in 0..12 {
+        let mut world = World::new().await;
+        world.deliver_once(12).await;
+        let faulty = Faulty::new(Arc::clone(&world.objects), Fault::DieBefore, operation);
+        let stop = CancellationToken::new();
+        if let Ok(mut dying) = world.table(Arc::new(faulty), 1).await {
+            drop(dying.pass(&stop).await);
+        }
+        let mut table = world.table(Arc::clone(&world.objects), 2).await.expect("open");
+        let hold = Hold {
+            case: "C-1".to_owned(),
+            account: None,
+            principal: None,
+            from: None,
+            to: None,
+            by: "R. Roe".to_owned(),
+            why: "a case".to_owned(),
+        };
+        table.hold(hold).await.expect("held");
+        assert_eq!(snapshot(&world).await.state().holds().count(), 1, "at {operation}");
+        drain(&mut table).await.expect("drain");
+        world.check_snapshot().await;
+    }
+}
+
+#[tokio::test]
 async fn a_process_that_dies_while_days_expire_leaves_what_the_next_one_finishes() {
     for fault in [Fault::DieBefore, Fault::DieAfter, Fault::FailBefore, Fault::FailAfter] {
         for operation in 0.. {

@@ -7,6 +7,7 @@
 
 mod crash;
 mod damage;
+mod derived;
 mod expire;
 mod faulty;
 mod golden;

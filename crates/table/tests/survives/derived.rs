@@ -1,0 +1,37 @@
+//! Indexes and copies of days leave nothing behind that no record names.
+
+use std::sync::Arc;
+
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use table::Table;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, drain};
+
+async fn derive(table: &mut Table) {
+    let stop = CancellationToken::new();
+    assert!(!table.index(u64::MAX, &stop).await.expect("index").more);
+    assert!(!table.copy_days(u64::MAX, &stop).await.expect("copy").more);
+}
+
+#[tokio::test]
+async fn what_a_process_put_before_it_died_is_gone_with_the_next_part_of_its_day() {
+    let mut world = World::new().await;
+    world.deliver_once(40).await;
+    let mut table = world.table(Arc::clone(&world.objects), 1).await.expect("open");
+    drain(&mut table).await.expect("drain");
+    let strays = ["index", "days"].map(|part| {
+        format!("trail/default/{part}/date=2026-11-18/{:020}-0123456789abcdef.parquet", 1)
+    });
+    for stray in &strays {
+        world.objects.put(&Path::from(stray.as_str()), "left".into()).await.expect("put");
+    }
+    derive(&mut table).await;
+    for (part, stray) in ["index", "days"].iter().zip(&strays) {
+        let there = world.below(part).await;
+        assert!(there.len() >= 2 && !there.contains(stray), "{there:?}");
+    }
+    world.check_index().await;
+    world.check_copies().await;
+}
