@@ -27,9 +27,10 @@ struct Line {
     begun: Instant,
 }
 
-/// A session whose answers wait in a queue of so many.
-async fn line(answers_max: usize) -> Line {
-    let store = Store::open("memory://silence").await.expect("memory");
+/// A session whose answers wait in a queue of so many; tests of one process share
+/// the stores in its memory by `name`.
+async fn line(name: &str, answers_max: usize) -> Line {
+    let store = Store::open(&format!("memory://silence-{name}")).await.expect("memory");
     let clock = Clock::new(|| Timestamp::UNIX_EPOCH);
     let journal = Journal::new(store, clock.clone(), Entropy::system(), Blocking::Inline);
     let buffer = Arc::new(Buffer::new(1 << 20, 4 << 10, Duration::from_millis(500), 4));
@@ -127,7 +128,7 @@ fn refusal(message: Option<from_aggregator::Message>) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_never_says_hello_is_hung_up_on_within_half_a_minute() {
-    let line = line(16).await;
+    let line = line("hello", 16).await;
     let (last, seconds) = line.end(true).await;
     assert_eq!(refusal(last), "the first message took too long");
     assert_eq!(seconds, 30);
@@ -135,7 +136,7 @@ async fn whoever_never_says_hello_is_hung_up_on_within_half_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_falls_silent_is_told_and_hung_up_on_after_three_heartbeats() {
-    let line = line(16).await;
+    let line = line("silent", 16).await;
     line.open().await;
     let (last, seconds) = line.end(true).await;
     assert_eq!(refusal(last), "nothing was heard for too long");
@@ -144,7 +145,7 @@ async fn an_agent_that_falls_silent_is_told_and_hung_up_on_after_three_heartbeat
 
 #[tokio::test(start_paused = true)]
 async fn answers_that_nobody_reads_end_a_session() {
-    let line = line(1).await;
+    let line = line("unread", 1).await;
     line.open().await;
     let (_, seconds) = line.end(false).await;
     assert!((30..=60).contains(&seconds), "{seconds} s");
