@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicU64;
 use futures::future::BoxFuture;
 use identity::SpeaksFor;
 use integrity::SpoolId;
-use seam::{Blocking, Clock, Disk, Entropy};
+use seam::{Blocking, Clock, Disk, Entropy, Gate};
 use spool::{Lost, OpenError, Recovery};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -63,6 +63,8 @@ pub struct Agent {
     pub entropy: Entropy,
     /// Where blocking work runs.
     pub blocking: Blocking,
+    /// What its tasks pass before each step.
+    pub gate: Gate,
     /// For people: shown to an instance that this one fences.
     pub label: String,
     /// Units put into the spool, for whoever shows progress.
@@ -315,15 +317,15 @@ impl Agent {
         };
         let mut tasks: JoinSet<Result<Option<Ended>, AgentError>> = JoinSet::new();
         let forward_stop = ending.clone();
-        tasks.spawn(async move {
+        tasks.spawn(self.gate.pass(async move {
             forward.run(forward_stop).await.map(Some).map_err(|error| match error {
                 error @ ForwardError::Fenced { .. } => AgentError::Fenced(error.to_string()),
                 error => AgentError::Forward(Box::new(error)),
             })
-        });
+        }));
         let collecting = self.clone();
         let (collect_stop, held) = (ending.clone(), Arc::clone(&hold));
-        tasks.spawn(async move {
+        tasks.spawn(self.gate.pass(async move {
             tokio::select! {
                 biased;
                 () = collect_stop.cancelled() => return Ok(None),
@@ -343,7 +345,7 @@ impl Agent {
                 collected.cancel();
             }
             Ok(None)
-        });
+        }));
 
         let mut outcome = Ok(Ended::Stopped);
         while let Some(joined) = tasks.join_next().await {
@@ -399,7 +401,7 @@ impl Agent {
                 blocking: self.blocking,
                 read: Arc::clone(&self.read),
             };
-            tasks.spawn(collect.run(stop.clone()));
+            tasks.spawn(self.gate.pass(collect.run(stop.clone())));
         }
         let mut first = Ok(());
         while let Some(joined) = tasks.join_next().await {

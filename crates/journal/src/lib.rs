@@ -43,4 +43,4 @@ pub use read::{Delivered, DeliveredBatch, Journal, Origin, SegmentDamage};
 pub use record::{BatchEntry, Body, Certificate, Gap, Open, SegmentRef, Sweep};
 pub use segment::{BatchLines, FRAME_BYTES_MIN, Lines, Packed, pack};
 pub use state::{AgentKey, AgentState, Invalid, State, Stream, Totals};
-pub use sweep::Swept;
+pub use sweep::{SWEEP_LAG_RECORDS, Swept};

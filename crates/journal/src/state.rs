@@ -297,6 +297,7 @@ impl State {
 
     fn check_segment(&self, body: &Body) -> Result<(), Invalid> {
         if let Some(segment) = &body.segment
+            && self.guards.hold(Guard::SweepEndsNames)
             && layout::segment_after(&segment.path).unwrap_or(0) < self.swept.before
         {
             return Err(Invalid::Swept(segment.path.clone()));

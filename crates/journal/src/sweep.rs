@@ -25,9 +25,8 @@ use crate::read::Journal;
 use crate::record::{Body, Sweep};
 use crate::state::State;
 
-/// Names from so many of the last records stay usable. It only spares writers
-/// that are a little behind a second upload.
-const LAG_RECORDS: u64 = 1_024;
+/// From so many of the last records names stay usable, where nobody says otherwise.
+pub const SWEEP_LAG_RECORDS: u64 = 1_024;
 
 /// Objects that one sweep names at most; the next one takes the others.
 const OBJECTS_MAX: usize = 1_000;
@@ -75,11 +74,17 @@ impl Used {
 
 impl Journal {
     /// Ends the last sweep, and begins another if there are orphans. `state` is
-    /// read to the journal's end by it.
+    /// read to the journal's end by it. Names from `lag_records` of the last records
+    /// stay usable, which only spares writers that are a little behind a second
+    /// upload.
     ///
     /// # Errors
     /// If the store does not answer. Nothing is lost then, and calling again goes on.
-    pub fn sweep<'a>(&'a self, state: &'a mut State) -> BoxFuture<'a, Result<Swept, JournalError>> {
+    pub fn sweep<'a>(
+        &'a self,
+        state: &'a mut State,
+        lag_records: u64,
+    ) -> BoxFuture<'a, Result<Swept, JournalError>> {
         Box::pin(async move {
             self.advance(state).await?;
             let mut swept = Swept::default();
@@ -87,7 +92,7 @@ impl Journal {
                 let last = self.body(state.swept.record).await?;
                 swept.deleted += self.delete(&last.sweep.unwrap_or_default()).await?;
             }
-            let (floor, before) = (state.swept.searched, state.head.saturating_sub(LAG_RECORDS));
+            let (floor, before) = (state.swept.searched, state.head.saturating_sub(lag_records));
             if before <= floor {
                 return Ok(swept);
             }

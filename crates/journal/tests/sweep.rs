@@ -14,7 +14,8 @@ use futures::{StreamExt, TryStreamExt};
 use identity::SpeaksFor;
 use integrity::{Hash, SpoolId};
 use journal::{
-    BatchEntry, BatchLines, Body, Certificate, Committed, Invalid, Journal, Open, State, pack,
+    BatchEntry, BatchLines, Body, Certificate, Committed, Invalid, Journal, Open,
+    SWEEP_LAG_RECORDS, State, pack,
 };
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -235,7 +236,7 @@ async fn two_sweepers_and_writers_that_wake_up_late_lose_nothing_that_a_record_n
             let dice = dice.clone();
             sweepers.spawn(async move {
                 tokio::time::sleep(Duration::from_millis(dice.next() % 2_000)).await;
-                journal.sweep(&mut state).await.expect("sweep");
+                journal.sweep(&mut state, SWEEP_LAG_RECORDS).await.expect("sweep");
             });
         }
         while let Some(swept) = writers.join_next().await {
@@ -245,7 +246,7 @@ async fn two_sweepers_and_writers_that_wake_up_late_lose_nothing_that_a_record_n
             ended.expect("a sweeper");
         }
         // One more, in peace: what a sweeper left is ended.
-        setup.sweep(&mut state).await.expect("sweep");
+        setup.sweep(&mut state, SWEEP_LAG_RECORDS).await.expect("sweep");
         let (named, there) = named_and_there(&objects, &dice).await;
         assert!(named.is_subset(&there), "seed {seed}: {:?}", named.difference(&there));
         assert_eq!(named.len(), 8, "seed {seed}: every line is committed");
@@ -266,14 +267,14 @@ async fn a_sweep_that_dies_before_it_deletes_is_ended_by_the_next() {
     }
     let path = Path::from(orphan.path.as_str());
     let bytes = objects.get(&path).await.expect("get").bytes().await.expect("bytes");
-    assert_eq!(journal.sweep(&mut state).await.expect("sweep").deleted, 1);
+    assert_eq!(journal.sweep(&mut state, SWEEP_LAG_RECORDS).await.expect("sweep").deleted, 1);
     objects.get(&path).await.expect_err("deleted");
     // As it would be had the process died right after its record.
     objects.put(&path, bytes.into()).await.expect("put");
     let mut other = journal.fold().await.expect("fold");
-    journal.sweep(&mut other).await.expect("sweep");
+    journal.sweep(&mut other, SWEEP_LAG_RECORDS).await.expect("sweep");
     objects.get(&path).await.expect_err("deleted by whoever came next");
     let head = other.head;
-    journal.sweep(&mut other).await.expect("sweep");
+    journal.sweep(&mut other, SWEEP_LAG_RECORDS).await.expect("sweep");
     assert_eq!(other.head, head, "where nothing is found, nothing is recorded");
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use aggregator::{Health, Metrics, Server};
 use anyhow::Context;
 use identity::Credentials;
-use journal::Journal;
+use journal::{Journal, SWEEP_LAG_RECORDS};
 use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
 use seam::{Blocking, Clock, Entropy};
@@ -296,7 +296,7 @@ async fn sweep(journal: Journal, deleted: Counter, stop: CancellationToken) -> a
         }
         let swept = async {
             let mut state = journal.fold().await?;
-            journal.sweep(&mut state).await
+            journal.sweep(&mut state, SWEEP_LAG_RECORDS).await
         };
         pause = match swept.await {
             Ok(swept) => {

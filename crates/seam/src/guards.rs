@@ -56,11 +56,13 @@ pub enum Guard {
     CreateOnlyFiles,
     /// A record names objects before they are deleted.
     SweepByRecord,
+    /// A segment whose name a sweep has ended is not committed any more.
+    SweepEndsNames,
 }
 
 impl Guard {
     /// All guards.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::AckAfterCommit,
         Self::OneCommitInFlight,
         Self::ReadBack,
@@ -84,6 +86,7 @@ impl Guard {
         Self::FinishWhatIsPinned,
         Self::CreateOnlyFiles,
         Self::SweepByRecord,
+        Self::SweepEndsNames,
     ];
 }
 

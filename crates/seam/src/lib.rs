@@ -7,8 +7,8 @@
 //! own: an object store is an `Arc<dyn ObjectStore>`, and a network link is a
 //! pair of bounded channels of wire messages (see `agent` and `aggregator`).
 //!
-//! Layout: [`Clock`], [`Entropy`], [`Blocking`], [`Disk`] with its real form
-//! [`LocalDisk`], [`Guards`].
+//! Layout: [`Clock`], [`Entropy`], [`Blocking`], [`Gate`], [`Disk`] with its real
+//! form [`LocalDisk`], [`Guards`].
 //!
 //! # Why a trait for the disk and none for the rest
 //! Time and randomness are one function each, so a closure says it all. A disk
@@ -18,10 +18,12 @@ mod blocking;
 mod clock;
 mod disk;
 mod entropy;
+mod gate;
 mod guards;
 
 pub use blocking::Blocking;
 pub use clock::Clock;
 pub use disk::{Disk, DiskEntry, DiskFile, LocalDisk, Open};
 pub use entropy::Entropy;
+pub use gate::Gate;
 pub use guards::{Guard, Guards};

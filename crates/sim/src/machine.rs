@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agent::{Agent, AgentError, Held, Owner, SpoolConfig};
 use faults::{Dice, DiskRates, FaultyDisk};
-use seam::{Disk, Guards};
+use seam::{Disk, Gate, Guards};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,8 @@ pub(crate) struct Machine {
     pub(crate) disk: FaultyDisk,
     saved: Option<FaultyDisk>,
     process: Option<JoinSet<Result<(), AgentError>>>,
+    /// Of its process and of who pushes to that.
+    gate: Gate,
     /// Whoever pushes to it.
     applications: JoinSet<()>,
     /// Everything was read and acked.
@@ -59,6 +61,7 @@ impl Machine {
             disk: FaultyDisk::default(),
             saved: None,
             process: None,
+            gate: Gate::default(),
             applications: JoinSet::new(),
             delivered: false,
             retired: false,
@@ -80,14 +83,27 @@ impl Machine {
     }
 
     pub(crate) fn start(&mut self, agent: Agent, once: bool) {
+        self.gate = Gate::default();
+        let agent = Agent { gate: self.gate.clone(), ..agent };
         let mut process = JoinSet::new();
-        process.spawn(async move { agent.run(once, CancellationToken::new()).await });
+        let run = async move { agent.run(once, CancellationToken::new()).await };
+        process.spawn(self.gate.pass(run));
         self.process = Some(process);
     }
 
     /// An application runs on it, until the agent ends.
     pub(crate) fn run_application(&mut self, run: impl Future<Output = ()> + Send + 'static) {
-        self.applications.spawn(run);
+        self.applications.spawn(self.gate.pass(run));
+    }
+
+    /// Its agent, and who speaks with that, do nothing from here on.
+    pub(crate) fn pause(&self) {
+        self.gate.close();
+    }
+
+    /// They go on; says whether they were paused.
+    pub(crate) fn resume(&self) -> bool {
+        self.is_running() && self.gate.open()
     }
 
     /// kill -9: what was written is there, since the machine goes on.

@@ -68,7 +68,7 @@ pub(crate) struct Faults {
     pub(crate) full: bool,
     /// Processes are killed, at any await.
     pub(crate) kills: bool,
-    /// Aggregators are paused, and wake after others went on.
+    /// Aggregators and agents are paused, and wake after others went on.
     pub(crate) pauses: bool,
     /// Machines are installed anew, without their spools.
     pub(crate) reinstalls: bool,
@@ -84,6 +84,8 @@ pub(crate) struct Faults {
     pub(crate) table: bool,
     /// Applications push to agents.
     pub(crate) pushes: bool,
+    /// Aggregators delete segments that no record names.
+    pub(crate) sweeps: bool,
 }
 
 impl Faults {
@@ -129,6 +131,7 @@ impl Faults {
             jumps: dice.one_in(3),
             table: dice.one_in(2),
             pushes: dice.one_in(2),
+            sweeps: dice.one_in(2),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An aggregator's process: sessions, the committer, and passes over the table.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ use crate::process::Process;
 use crate::trace::Trace;
 use crate::truth::{Truth, account, agent_name};
 
+/// Names of segments from so many of the last records stay usable: few, so that a
+/// run of some dozen records comes to sweep.
+const SWEEP_LAG_RECORDS: u64 = 1;
+
 /// Sessions that share an aggregator's credit; more than a run has agents.
 const SESSIONS_MAX: usize = 8;
 
@@ -38,6 +42,15 @@ pub(crate) struct Ground {
     pub(crate) guards: Guards,
     pub(crate) trace: Trace,
     pub(crate) truth: Truth,
+    /// Segments that sweeps have deleted.
+    pub(crate) swept: Arc<AtomicU64>,
+}
+
+/// What an aggregator does beside ingest.
+#[derive(Clone, Copy)]
+pub(crate) struct Chores {
+    pub(crate) table: bool,
+    pub(crate) sweeps: bool,
 }
 
 impl Ground {
@@ -90,7 +103,7 @@ pub(crate) struct Wire<'a> {
 
 impl Server {
     /// Starts one, if the store lets it read the journal.
-    pub(crate) async fn start(ground: Ground, buffer_bytes: u64, table: bool) -> Option<Self> {
+    pub(crate) async fn start(ground: Ground, buffer_bytes: u64, chores: Chores) -> Option<Self> {
         let journal = ground.journal();
         let state = match journal.fold().await {
             Ok(state) => state,
@@ -128,8 +141,11 @@ impl Server {
                 trace.broken(format!("the journal contradicts itself: {error:?}"));
             }
         });
-        if table {
+        if chores.table {
             process.spawn(keep_table(ground.clone()));
+        }
+        if chores.sweeps {
+            process.spawn(keep_swept(ground.clone()));
         }
         Some(Self { process, buffer, session, ground })
     }
@@ -211,6 +227,30 @@ async fn keep_table(ground: Ground) {
             Err(error) if error.is_retryable() => ground.trace.note(&format!("table: {error}")),
             Err(error) => {
                 ground.trace.broken(format!("the table cannot go on: {error:?}"));
+                return;
+            }
+        }
+    }
+}
+
+/// Sweeps of the journal, for as long as the process lives.
+async fn keep_swept(ground: Ground) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(300 + ground.dice.below(5_000))).await;
+        let swept = async {
+            let journal = ground.journal();
+            let mut state = journal.fold().await?;
+            journal.sweep(&mut state, SWEEP_LAG_RECORDS).await
+        };
+        match swept.await {
+            Ok(swept) if swept.deleted > 0 => {
+                ground.trace.note(&format!("swept {} segments", swept.deleted));
+                ground.swept.fetch_add(swept.deleted, Ordering::Relaxed);
+            }
+            Ok(_) => {}
+            Err(error) if error.is_retryable() => ground.trace.note(&format!("sweep: {error}")),
+            Err(error) => {
+                ground.trace.broken(format!("the journal cannot be swept: {error:?}"));
                 return;
             }
         }

@@ -1,7 +1,7 @@
 //! One seed: a few agents, two aggregators, one store, and everything that can
 //! happen to them; after every step, whether a promise is broken.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use faults::{Dice, FaultyStore, StoreRates};
 use jiff::{SignedDuration, Timestamp};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use seam::{Blocking, Clock};
+use seam::{Blocking, Clock, Gate};
 use store::Store;
 use table::SettleReason;
 use tokio::task::JoinSet;
@@ -22,7 +22,7 @@ use crate::link::LinkRates;
 use crate::machine::{Ended, Machine, owner, spool_config, state_dir};
 use crate::plan::{Faults, Mode, Plan};
 use crate::pushes::{PUSHED, Pushes};
-use crate::server::{Ground, Server, Wire};
+use crate::server::{Chores, Ground, Server, Wire};
 use crate::source::{Numbered, SOURCES};
 use crate::trace::Trace;
 use crate::truth::{Broken, Truth};
@@ -48,6 +48,10 @@ pub struct Outcome {
     pub fenced: u64,
     /// Passes over the table.
     pub passes: u64,
+    /// Agents that were paused and went on.
+    pub woken: u64,
+    /// Segments that no record named and that sweeps deleted.
+    pub swept: u64,
     /// The hash of everything that happened.
     pub trace: u64,
 }
@@ -93,6 +97,8 @@ pub struct World {
     pub(crate) pause_millis_max: u64,
     pub(crate) buffer_bytes: u64,
     fenced: u64,
+    woken: u64,
+    swept: Arc<AtomicU64>,
     pub(crate) pushes: Pushes,
 }
 
@@ -162,6 +168,8 @@ impl World {
             pause_millis_max: 400,
             buffer_bytes: 16 << 20,
             fenced: 0,
+            woken: 0,
+            swept: Arc::default(),
             pushes: Pushes::default(),
             faults,
             trace,
@@ -197,6 +205,8 @@ impl World {
             forks: state.totals.forks,
             fenced: self.fenced,
             passes,
+            woken: self.woken,
+            swept: self.swept.load(Ordering::Relaxed),
             trace: self.trace.hash(),
         })
     }
@@ -219,6 +229,7 @@ impl World {
             guards: self.plan.guards,
             trace: self.trace.clone(),
             truth: self.truth.clone(),
+            swept: Arc::clone(&self.swept),
         }
     }
 
@@ -230,7 +241,10 @@ impl World {
         match self.dice.below(24) {
             0 if faults.kills => self.kill_server(which),
             1 if faults.kills => self.kill_machine(index).await?,
-            2 if faults.pauses => self.pause_server(which),
+            2 if faults.pauses => match self.dice.one_in(2) {
+                true => self.pause_server(which),
+                false => self.pause_machine(index),
+            },
             3 if faults.power_cuts => self.cut_power_soon(index),
             4 if faults.reinstalls => self.reinstall(index).await?,
             5 if faults.rollbacks => self.roll_back(index).await?,
@@ -240,7 +254,10 @@ impl World {
             9 if faults.partitions => self.partition(which),
             10 if faults.outages => self.outage(),
             11 if faults.full => self.fill_disk(index),
-            12..=15 => self.resume_server(which),
+            12..=15 => {
+                self.resume_server(which);
+                self.resume_machine(index);
+            }
             16..=18 => self.start_server(which).await,
             _ => self.start_machine(index, false),
         }
@@ -292,11 +309,26 @@ impl World {
         }
     }
 
+    fn pause_machine(&self, index: usize) {
+        if let Some(machine) = self.machines.get(index).filter(|machine| machine.is_running()) {
+            self.trace.note(&format!("machine {index}: its agent is paused"));
+            machine.pause();
+        }
+    }
+
+    fn resume_machine(&mut self, index: usize) {
+        if self.machines.get(index).is_some_and(Machine::resume) {
+            self.trace.note(&format!("machine {index}: its agent wakes"));
+            self.woken += 1;
+        }
+    }
+
     pub(crate) async fn start_server(&self, which: usize) {
         if locked(&self.servers).get(which).is_some_and(Option::is_some) {
             return;
         }
-        let started = Server::start(self.ground(), self.buffer_bytes, self.faults.table).await;
+        let chores = Chores { table: self.faults.table, sweeps: self.faults.sweeps };
+        let started = Server::start(self.ground(), self.buffer_bytes, chores).await;
         if let (Some(slot), Some(server)) = (locked(&self.servers).get_mut(which), started) {
             self.trace.note(&format!("aggregator {which} is up"));
             *slot = Some(server);
@@ -436,6 +468,7 @@ impl World {
             clock: self.clock(),
             entropy: self.dice.entropy(),
             blocking: Blocking::Inline,
+            gate: Gate::default(),
             label: format!("agent {agent}"),
             read: Arc::default(),
             pushes: self.faults.pushes.then(|| PUSHED.to_owned()).into_iter().collect(),

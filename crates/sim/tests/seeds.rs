@@ -66,6 +66,8 @@ fn while_faults_go_on_no_promise_is_ever_broken() {
         assert!(sum(|outcome| outcome.forks) > 0, "spools fork");
         assert!(sum(|outcome| outcome.fenced) > 0, "agents are fenced");
         assert!(sum(|outcome| outcome.passes) > 0, "the table gets rows");
+        assert!(sum(|outcome| outcome.woken) > 0, "paused agents wake");
+        assert!(sum(|outcome| outcome.swept) > 0, "segments are swept");
     }
 }
 

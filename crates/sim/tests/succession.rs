@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use journal::{Journal, State};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
-use seam::{Blocking, Clock, Disk, DiskEntry, DiskFile, Entropy, LocalDisk, Open};
+use seam::{Blocking, Clock, Disk, DiskEntry, DiskFile, Entropy, Gate, LocalDisk, Open};
 use store::Store;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -202,6 +202,7 @@ impl Lab {
             clock: clock(),
             entropy: entropy(),
             blocking: Blocking::Inline,
+            gate: Gate::default(),
             label: "lab".to_owned(),
             read: Arc::default(),
             pushes: vec!["app".to_owned()],

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use identity::{Credentials, Files, Refuse, Validity};
 use rustls::ClientConfig;
-use seam::{Blocking, Clock, Disk, Entropy, LocalDisk};
+use seam::{Blocking, Clock, Disk, Entropy, Gate, LocalDisk};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         clock: clock.clone(),
         entropy: Entropy::system(),
         blocking: Blocking::Pool,
+        gate: Gate::default(),
         label: label(),
         read: Arc::default(),
         pushes: config.pushes.iter().map(|push| push.name.clone()).collect(),

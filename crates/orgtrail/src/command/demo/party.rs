@@ -11,7 +11,7 @@ use event::{AccountId, AgentName};
 use identity::SpeaksFor;
 use jiff::Timestamp;
 use sample::{Grouping, Incident, Organization};
-use seam::{Blocking, Clock, Disk, Entropy, LocalDisk};
+use seam::{Blocking, Clock, Disk, Entropy, Gate, LocalDisk};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -140,6 +140,7 @@ impl Member {
             clock,
             entropy: Entropy::system(),
             blocking: Blocking::Pool,
+            gate: Gate::default(),
             label: "orgtrail demo".to_owned(),
             read: Arc::clone(read),
             pushes: Vec::new(),
