@@ -11,6 +11,7 @@ mod hold;
 mod list;
 mod people;
 mod query;
+mod rebuild;
 mod schema;
 mod serve;
 mod status;
@@ -70,6 +71,8 @@ enum Command {
     Files(files::Args),
     /// Settle fresh rows, merge small files into large ones, and index closed days.
     Compact(compact::Args),
+    /// Make the table again from the journal.
+    Rebuild(rebuild::Args),
     /// Keep files whatever retention says, for a case.
     Hold(hold::Args),
 }
@@ -111,6 +114,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Status(args) => until_signal(Box::pin(status::run(args))).await,
             Command::Files(args) => until_signal(Box::pin(files::run(args))).await,
             Command::Compact(args) => compact::run(args).await,
+            Command::Rebuild(args) => rebuild::run(args).await,
             Command::Hold(args) => until_signal(Box::pin(hold::run(args))).await,
             Command::Ca(_) => Ok(()),
         }

@@ -108,6 +108,7 @@ impl Table {
                     inputs: groups.iter().map(paths).collect(),
                     row_format: ROW_FORMAT_VERSION,
                     file_rows_max: self.config.limits.file_rows_max,
+                    staged: Vec::new(),
                 };
                 match self.append(&Body::CompactIntent(intent.clone())).await? {
                     Won::Ours(number) => report.add(&self.finish_compaction(number, intent).await?),
@@ -158,7 +159,11 @@ impl Table {
             if self.examined.get(&date) == Some(&seen) {
                 continue;
             }
-            let groups = worth_merging(date_files(&self.store, &seen.0).await?, is_over, &limits);
+            let mut files = date_files(&self.store, &seen.0).await?;
+            if let Some(rebuild) = &self.state.rebuild {
+                files.retain(|file| !rebuild.is_old(&file.path));
+            }
+            let groups = worth_merging(files, is_over, &limits);
             if groups.is_empty() {
                 self.examined.insert(date, seen);
             }
@@ -181,16 +186,13 @@ impl Table {
     ) -> Result<CompactReport, TableError> {
         check_row_format(number, intent.row_format)?;
         let groups = self.inputs_of(number, &intent).await?;
-        let mut files = Vec::new();
-        for group in &groups {
-            match self.merge(number, intent.file_rows_max, group).await {
-                Ok(merged) => files.extend(merged),
-                Err(error) => {
-                    self.unless_finished(number, error).await?;
-                    return Ok(CompactReport::default());
-                }
+        let files = match self.files_of(number, &intent, &groups).await {
+            Ok(files) => files,
+            Err(error) => {
+                self.unless_finished(number, error).await?;
+                return Ok(CompactReport::default());
             }
-        }
+        };
         let replaced: Vec<DataFile> = groups.into_iter().flatten().collect();
         let report = CompactReport {
             inputs: replaced.len() as u64,
@@ -211,6 +213,23 @@ impl Table {
         }
         self.remove_strays(touched).await?;
         Ok(report)
+    }
+
+    /// The files that take the place of these: merged from them, or moved in.
+    async fn files_of(
+        &self,
+        number: u64,
+        intent: &CompactIntent,
+        groups: &[Vec<DataFile>],
+    ) -> Result<Vec<DataFile>, TableError> {
+        if !intent.staged.is_empty() {
+            return self.move_in(number, &intent.staged).await;
+        }
+        let mut files = Vec::new();
+        for group in groups {
+            files.extend(self.merge(number, intent.file_rows_max, group).await?);
+        }
+        Ok(files)
     }
 
     /// The files that an intent pins, as the table lists them.

@@ -4,7 +4,7 @@
 //! the footer, then each row group's range. Nothing here does I/O, and never is
 //! more than one row group needed in memory.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -16,6 +16,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::statistics::Statistics;
 
 /// A good first guess at how many of a file's last bytes hold its footer.
 pub const FOOTER_GUESS_BYTES: u64 = 64 << 10;
@@ -56,6 +57,18 @@ impl Footer {
     #[must_use]
     pub fn row_groups(&self) -> Vec<Range<u64>> {
         self.groups().iter().map(range_of).collect()
+    }
+
+    /// The days of row group `index`, since 1970-01-01, where its file has them as a
+    /// column and knows their range.
+    #[must_use]
+    pub fn days(&self, index: usize) -> Option<RangeInclusive<i32>> {
+        let columns = self.groups().get(index)?.columns().iter();
+        let mut dates = columns.filter(|column| column.column_path().string() == "date");
+        match dates.next()?.statistics()? {
+            Statistics::Int32(days) => Some(*days.min_opt()?..=*days.max_opt()?),
+            _ => None,
+        }
     }
 
     /// Reads row group `index`, whose byte range holds `bytes`, in batches.

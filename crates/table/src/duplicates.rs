@@ -131,6 +131,8 @@ pub(crate) struct Search<'a> {
     /// Knows the streams of every line up to the rows.
     pub(crate) streams: &'a JournalState,
     pub(crate) keys: &'a BTreeMap<Date, Vec<KeyRun>>,
+    /// Only events of journal records before this one are earlier.
+    pub(crate) before: u64,
     pub(crate) cache: &'a mut KeyCache,
     pub(crate) blocking: Blocking,
 }
@@ -179,6 +181,7 @@ impl Search<'_> {
                 self.cache.find(self.store, run, keys, &mut seen).await?;
             }
         }
+        seen.retain(|entry| entry.place.record() < self.before);
         seen.sort_unstable();
         seen.dedup();
         Ok(seen)

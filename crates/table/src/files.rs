@@ -66,9 +66,8 @@ pub(crate) fn encode_pass(
     intent: u64,
     partition_rows_min: u64,
 ) -> Result<PassFiles, TableError> {
-    let sorted = Sorted::new(gathered).map_err(|error| encode_failed(&error))?;
+    let sorted = Sorted::new(&[gathered]).map_err(|error| encode_failed(&error))?;
     let mut output = PassFiles::default();
-    let mut fresh: Option<FileWriter> = None;
     for (partition, rows) in sorted.partitions() {
         if rows.len() as u64 >= partition_rows_min {
             let mut writer = FileWriter::new(Kind::Partition);
@@ -87,30 +86,25 @@ pub(crate) fn encode_pass(
     }
     let few: Vec<(&Partition, &[RowAt])> =
         sorted.partitions().filter(|(_, rows)| (rows.len() as u64) < partition_rows_min).collect();
-    let rows: Vec<(&Partition, RowAt)> = few
-        .into_iter()
-        .flat_map(|(partition, rows)| rows.iter().map(move |row| (partition, *row)))
-        .collect();
-    for chunk in rows.chunks(ENCODE_BATCH_ROWS) {
-        let places: Vec<RowAt> = chunk.iter().map(|(_, row)| *row).collect();
-        let partitions: Vec<&Partition> = chunk.iter().map(|(partition, _)| *partition).collect();
-        let batch = sorted
-            .rows(&places)
-            .and_then(|batch| with_partitions(&batch, &partitions))
-            .map_err(|error| encode_failed(&error))?;
-        fresh
-            .get_or_insert_with(|| FileWriter::new(Kind::Fresh))
-            .write(&batch)
-            .map_err(|error| encode_failed(&error))?;
-    }
-    if let Some(writer) = fresh {
-        output.files.push(NewFile {
-            path: layout.fresh_file(intent, 0),
-            partition: None,
-            encoded: writer.close().map_err(|error| encode_failed(&error))?,
-        });
+    if !few.is_empty() {
+        let encoded = sorted.encode(&few).map_err(|error| encode_failed(&error))?;
+        let path = layout.fresh_file(intent, 0);
+        output.files.push(NewFile { path, partition: None, encoded });
     }
     Ok(output)
+}
+
+/// Sorts the rows of several passes by day, and then as a pass does, and encodes them
+/// as one file; none if there are none.
+pub(crate) fn encode_by_day(passes: &[Gathered]) -> Result<Option<Encoded>, TableError> {
+    let passes: Vec<&Gathered> = passes.iter().collect();
+    let sorted = Sorted::new(&passes).map_err(|error| encode_failed(&error))?;
+    let mut all: Vec<(&Partition, &[RowAt])> = sorted.partitions().collect();
+    all.sort_by_key(|(partition, _)| partition.date);
+    if all.is_empty() {
+        return Ok(None);
+    }
+    sorted.encode(&all).map(Some).map_err(|error| encode_failed(&error))
 }
 
 /// A row: which batch, and where in it.
@@ -123,32 +117,53 @@ struct Sorted<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    fn new(gathered: &'a Gathered) -> Result<Self, ArrowError> {
+    /// The rows of passes, given in the order of the journal.
+    fn new(passes: &[&'a Gathered]) -> Result<Self, ArrowError> {
         let order = RowOrder::new()?;
-        let mut keys = Vec::with_capacity(gathered.batches.len());
-        let mut rows_of: Vec<Vec<RowAt>> = vec![Vec::new(); gathered.partitions.len()];
-        for (index, (batch, places)) in gathered.batches.iter().enumerate() {
-            keys.push(order.keys(batch)?);
-            for (row, place) in places.iter().enumerate() {
-                if gathered.duplicates.contains(&(index, row)) {
-                    continue;
+        let (mut batches, mut keys) = (Vec::new(), Vec::new());
+        let mut by_partition: BTreeMap<&Partition, Vec<RowAt>> = BTreeMap::new();
+        for gathered in passes {
+            let mut rows_of: Vec<Vec<RowAt>> = vec![Vec::new(); gathered.partitions.len()];
+            for (index, (batch, places)) in gathered.batches.iter().enumerate() {
+                for (row, place) in places.iter().enumerate() {
+                    if gathered.duplicates.contains(&(index, row)) {
+                        continue;
+                    }
+                    if let Some(rows) = rows_of.get_mut(*place as usize) {
+                        rows.push((batches.len(), row));
+                    }
                 }
-                if let Some(rows) = rows_of.get_mut(*place as usize) {
-                    rows.push((index, row));
+                keys.push(order.keys(batch)?);
+                batches.push(batch);
+            }
+            for (partition, rows) in gathered.partitions.iter().zip(rows_of) {
+                if !rows.is_empty() {
+                    by_partition.entry(partition).or_default().extend(rows);
                 }
             }
         }
         let key = |at: &RowAt| keys.get(at.0).map(|keys| keys.row(at.1));
-        let mut by_partition = BTreeMap::new();
-        for (partition, mut rows) in gathered.partitions.iter().zip(rows_of) {
+        for rows in by_partition.values_mut() {
             // Equal keys stay in the journal's order, so that every run sorts alike.
             rows.sort_by(|a, b| key(a).cmp(&key(b)));
-            if !rows.is_empty() {
-                by_partition.insert(partition, rows);
-            }
         }
-        let batches = gathered.batches.iter().map(|(batch, _)| batch).collect();
         Ok(Self { batches, by_partition })
+    }
+
+    /// One file of the rows of these partitions, which are columns in it.
+    fn encode(&self, partitions: &[(&Partition, &[RowAt])]) -> Result<Encoded, ArrowError> {
+        let rows: Vec<(&Partition, RowAt)> = partitions
+            .iter()
+            .flat_map(|(partition, rows)| rows.iter().map(move |row| (*partition, *row)))
+            .collect();
+        let mut writer = FileWriter::new(Kind::Fresh);
+        for chunk in rows.chunks(ENCODE_BATCH_ROWS) {
+            let places: Vec<RowAt> = chunk.iter().map(|(_, row)| *row).collect();
+            let partitions: Vec<&Partition> =
+                chunk.iter().map(|(partition, _)| *partition).collect();
+            writer.write(&with_partitions(&self.rows(&places)?, &partitions)?)?;
+        }
+        Ok(writer.close()?)
     }
 
     fn partitions(&self) -> impl Iterator<Item = (&'a Partition, &[RowAt])> {

@@ -221,29 +221,31 @@ fn damaged(delivered: &Delivered) -> Option<DamagedSegment> {
 }
 
 /// Makes a record's events what an intent pinned them to be: what was lost then
-/// stays lost, though the bytes may be back. An error names what was lost since.
+/// stays lost, though the bytes may be back. An error names what was lost since;
+/// all else is as pinned then too.
 pub(crate) fn pin(
     delivered: &mut Delivered,
     pinned: &[DamagedSegment],
 ) -> Result<(), SegmentDamage> {
     let pin = pinned.iter().find(|damaged| damaged.record == delivered.record);
     let is_pinned = |row: u64| pin.is_some_and(|pin| pin.lost.iter().any(|lost| lost.row == row));
+    let mut lost_since = false;
     for batch in &mut delivered.batches {
         match (batch.lost, is_pinned(batch.first_row)) {
-            (true, false) => {
-                let damage = delivered.damage.clone();
-                return Err(damage.unwrap_or_else(|| SegmentDamage {
-                    path: String::new(),
-                    missing: true,
-                    what: "its lines are lost".to_owned(),
-                }));
-            }
+            (true, false) => lost_since = true,
             (false, true) => {
                 batch.lost = true;
                 batch.lines = bytes::Bytes::new();
             }
             _ => {}
         }
+    }
+    if lost_since {
+        return Err(delivered.damage.clone().unwrap_or_else(|| SegmentDamage {
+            path: String::new(),
+            missing: true,
+            what: "its lines are lost".to_owned(),
+        }));
     }
     delivered.damage = pin.map(|pin| SegmentDamage {
         path: pin.segment.clone(),

@@ -26,6 +26,9 @@ mod run;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
 use event::AccountId;
 use jiff::civil::Date;
 use sha2::{Digest, Sha256};
@@ -33,6 +36,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use cache::KeyCache;
 pub(crate) use run::{KeyFile, read_run};
 
+use crate::schema::{JOURNAL_RECORD, JOURNAL_ROW};
 use crate::state::KeyRun;
 
 /// No run gets longer than this by merging: 32 MiB.
@@ -87,6 +91,18 @@ impl Place {
     pub(crate) fn row(self) -> u64 {
         self.0 & ((1 << ROW_BITS) - 1)
     }
+}
+
+/// Where a row's line lies in the journal; none past the bounds of [`Place::new`].
+pub(crate) fn place_of(batch: &RecordBatch, row: usize) -> Result<Option<Place>, ArrowError> {
+    let number = |name: &str| {
+        let absent = || ArrowError::SchemaError(format!("rows have no column {name}"));
+        let column = batch.column_by_name(name).ok_or_else(absent)?;
+        let numbers = column.as_primitive_opt::<Int64Type>().ok_or_else(absent)?;
+        Ok::<_, ArrowError>(u64::try_from(numbers.value(row)).ok())
+    };
+    let (record, line) = (number(JOURNAL_RECORD)?, number(JOURNAL_ROW)?);
+    Ok(record.zip(line).and_then(|(record, line)| Place::new(record, line)))
 }
 
 /// What a run says: this key was seen there.

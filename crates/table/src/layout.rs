@@ -9,6 +9,8 @@
 //! trail/<name>/days/date=<date>/<record, 20 digits>-<16 hex>.parquet
 //! trail/<name>/events/account=<12 digits>/region=<region>/date=<date>/<intent, 20 digits>-<part, 5 digits>.parquet
 //! trail/<name>/fresh/<intent, 20 digits>-<part, 5 digits>.parquet
+//! trail/<name>/rebuild/<record, 20 digits>/rows/<journal record, 20 digits>-<16 hex>.parquet
+//! trail/<name>/rebuild/<record, 20 digits>/account=<12 digits>/region=<region>/date=<date>/<part, 5 digits>-<16 hex>.parquet
 //! trail/<name>/quarantine/date=<date>/<intent, 20 digits>.ndjson.zst
 //! ```
 //!
@@ -127,6 +129,37 @@ impl Layout {
         format!("{}/fresh/", self.root)
     }
 
+    /// Where rebuilds keep what they have made so far.
+    pub(crate) fn rebuilds(&self) -> Path {
+        Path::from(format!("{}/rebuild", self.root))
+    }
+
+    /// What the rebuild that record `number` began has made so far.
+    pub(crate) fn rebuild(&self, number: u64) -> Path {
+        Path::from(format!("{}/rebuild/{number:020}", self.root))
+    }
+
+    /// Rows of the journal up to a record that wait for their partitions.
+    pub(crate) fn rebuild_rows(&self, number: u64, to: u64, hash: Hash) -> Path {
+        let folder = self.rebuild(number);
+        Path::from(format!("{folder}/rows/{to:020}-{}.parquet", short(hash)))
+    }
+
+    /// A data file of a partition that waits to be moved there.
+    pub(crate) fn rebuild_file(
+        &self,
+        number: u64,
+        partition: &Partition,
+        part: usize,
+        hash: Hash,
+    ) -> Path {
+        let Partition { account, region, date } = partition;
+        let (folder, hash) = (self.rebuild(number), short(hash));
+        Path::from(format!(
+            "{folder}/account={account}/region={region}/date={date}/{part:05}-{hash}.parquet"
+        ))
+    }
+
     /// What the pass of an intent could not read as events.
     pub(crate) fn quarantine_file(&self, date: Date, intent: u64) -> Path {
         Path::from(format!("{}/quarantine/date={date}/{intent:020}.ndjson.zst", self.root))
@@ -145,18 +178,20 @@ impl Layout {
     /// What a data file's path says of it; none if it is no data file's path.
     pub(crate) fn place(path: &str) -> Option<Place> {
         let mut parts = path.strip_prefix("trail/")?.split('/').skip(1);
-        let kind = parts.next()?;
-        let place = match kind {
+        let place = match parts.next()? {
             "fresh" => Place::Fresh,
             "days" => {
                 parts.next()?.strip_prefix("date=")?.parse::<Date>().ok()?;
                 Place::Day
             }
-            "events" => Place::Partition(Partition {
-                account: parts.next()?.strip_prefix("account=")?.parse::<AccountId>().ok()?,
-                region: parts.next()?.strip_prefix("region=")?.parse::<Region>().ok()?,
-                date: parts.next()?.strip_prefix("date=")?.parse::<Date>().ok()?,
-            }),
+            "events" => Place::Partition(partition_in(&mut parts)?),
+            "rebuild" => {
+                parts.next()?.parse::<u64>().ok()?;
+                match parts.clone().next()? {
+                    "rows" => parts.next().map(|_| Place::Rebuilt)?,
+                    _ => Place::Staged(partition_in(&mut parts)?),
+                }
+            }
             _ => return None,
         };
         let is_file = parts.next()?.ends_with(".parquet") && parts.next().is_none();
@@ -171,8 +206,20 @@ pub(crate) enum Place {
     Fresh,
     /// Rows of one day and any partition.
     Day,
+    /// Rows of any partition that a rebuild has made.
+    Rebuilt,
+    /// Rows of this partition that a rebuild has made and not moved there.
+    Staged(Partition),
     /// Rows of this partition.
     Partition(Partition),
+}
+
+fn partition_in<'a>(parts: &mut impl Iterator<Item = &'a str>) -> Option<Partition> {
+    Some(Partition {
+        account: parts.next()?.strip_prefix("account=")?.parse::<AccountId>().ok()?,
+        region: parts.next()?.strip_prefix("region=")?.parse::<Region>().ok()?,
+        date: parts.next()?.strip_prefix("date=")?.parse::<Date>().ok()?,
+    })
 }
 
 fn short(hash: Hash) -> String {
@@ -197,6 +244,10 @@ mod tests {
             "trail/default/events/account=000000000042/region=eu-west-1/date=2026-11-20/\
              00000000000000000007-00001.parquet"
         );
+        let staged = layout.rebuild_file(9, &partition, 0, Hash([1; 32]));
+        assert_eq!(Layout::place(staged.as_ref()), Some(Place::Staged(partition.clone())));
+        let rows = layout.rebuild_rows(9, 12, Hash([1; 32]));
+        assert_eq!(Layout::place(rows.as_ref()), Some(Place::Rebuilt));
         assert_eq!(Layout::place(path.as_ref()), Some(Place::Partition(partition)));
         let fresh = layout.fresh_file(7, 0);
         assert_eq!(Layout::place(fresh.as_ref()), Some(Place::Fresh));

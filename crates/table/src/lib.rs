@@ -23,6 +23,7 @@
 //! - `index`: which files of a day that is over name a key, an ARN, an address
 //! - `day`: copies of days that are over, for the organization at once; `stretch`
 //!   is which files such a copy, or a part of an index, was made of
+//! - `rebuild`: all of it made again from the journal
 //! - `expire`: days whose time is over, and `hold`: what is kept all the same
 //! - `log` (what a record says), `state` (fold), `checkpoint` (the folded state
 //!   as objects), [`Table`] (one process's hold on it), [`TableSnapshot`] (what
@@ -69,6 +70,7 @@ mod merge;
 mod order;
 mod pass;
 mod quarantine;
+mod rebuild;
 mod settle;
 mod snapshot;
 mod state;
@@ -85,8 +87,9 @@ pub use index::{IndexPart, IndexReport, index_schema};
 pub use layout::TRAIL_DEFAULT;
 pub use log::{Counts, DamagedSegment, DataFile, LostBatch, QuarantineFile, SettleReason};
 pub use pass::PassReport;
+pub use rebuild::{Left, RebuildEstimate, RebuildProgress, RebuildReport};
 pub use settle::SettleReport;
 pub use snapshot::{BACKLOG_DATES, Backlog, Filter, TableSnapshot};
-pub use state::{Damage, Expired, FreshFile, Open, TableState, Totals};
+pub use state::{Damage, Expired, FreshFile, Open, Rebuild, TableState, Totals};
 pub use stretch::Stretch;
 pub use table::{Seams, Table};

@@ -48,6 +48,12 @@
 //!
 //! {"expire":{"date":"2025-11-20","retention_days":365,"files":[…]}}
 //!
+//! {"rebuild":{"begin":{"to":1204}}}
+//!
+//! {"rebuild":{"read":{"to":310,"file":{…},"regions":{…}}}}
+//!
+//! {"rebuild":{"end":{"given_up":false}}}
+//!
 //! {"hold":{"case":"C-17","account":"111122223333","from":"2026-01-01","by":"…","why":"…"}}
 //!
 //! {"release":{"case":"C-17","by":"…","why":"…"}}
@@ -57,6 +63,9 @@
 //!
 //! `keys` came with row format 2: the event keys that the pass adds to those of
 //! each date, and how many of the date's newest runs these take the place of.
+//!
+//! While a rebuild is under way, a `compact_intent` of it has one member more,
+//! `staged`: the files that take the place of its inputs, made and not yet moved.
 //!
 //! An intent pins everything its rows depend on. While it is open, only its own
 //! commit may follow it, so two are never open. A sweep names objects that no
@@ -104,6 +113,8 @@ pub(crate) enum Body {
     Hold(Hold),
     /// And no longer.
     Release(Release),
+    /// A step of making the table again from the journal.
+    Rebuild(RebuildStep),
     /// Objects that are about to be deleted.
     Sweep(Sweep),
 }
@@ -347,6 +358,9 @@ pub(crate) struct CompactIntent {
     pub(crate) row_format: u32,
     /// A partition's rows beyond so many go to another file.
     pub(crate) file_rows_max: u64,
+    /// The files that take their place, where a rebuild has made them already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) staged: Vec<DataFile>,
 }
 
 /// What compaction has done.
@@ -423,6 +437,33 @@ pub(crate) struct Expire {
     pub(crate) quarantine: Vec<String>,
 }
 
+/// A step of making the table again from the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum RebuildStep {
+    /// It begins. Files of earlier intents are to be replaced.
+    Begin {
+        /// The last journal record whose rows are made again.
+        to: u64,
+    },
+    /// The journal is read up to a record, by the passes' own intents.
+    Read {
+        /// That record.
+        to: u64,
+        /// Its rows since the step before, if there are any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<DataFile>,
+        /// The regions that accounts have shown since then.
+        #[serde(default, skip_serializing_if = "Regions::is_empty")]
+        regions: Regions,
+    },
+    /// It ends.
+    End {
+        /// Whether a person gave it up.
+        given_up: bool,
+    },
+}
+
 /// A part of a day's index of indicators.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct IndexCommit {
@@ -469,6 +510,8 @@ struct Members {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<Release>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    rebuild: Option<RebuildStep>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     sweep: Option<Sweep>,
 }
 
@@ -488,6 +531,7 @@ impl From<Body> for Members {
             Body::Expire(expire) => members.expire = Some(expire),
             Body::Hold(hold) => members.hold = Some(hold),
             Body::Release(release) => members.release = Some(release),
+            Body::Rebuild(step) => members.rebuild = Some(step),
             Body::Sweep(sweep) => members.sweep = Some(sweep),
         }
         members
@@ -511,6 +555,7 @@ impl TryFrom<Members> for Body {
             expire,
             hold,
             release,
+            rebuild,
             sweep,
         } = members;
         let mut bodies = [
@@ -526,6 +571,7 @@ impl TryFrom<Members> for Body {
             expire.map(Self::Expire),
             hold.map(Self::Hold),
             release.map(Self::Release),
+            rebuild.map(Self::Rebuild),
             sweep.map(Self::Sweep),
         ]
         .into_iter()
@@ -563,8 +609,8 @@ impl TryFrom<DataFileMembers> for DataFile {
     fn try_from(members: DataFileMembers) -> Result<Self, Self::Error> {
         let DataFileMembers { path, rows, bytes, sha256, min_eventtime, max_eventtime } = members;
         let partition = match Layout::place(&path) {
-            Some(Place::Fresh | Place::Day) => None,
-            Some(Place::Partition(partition)) => Some(partition),
+            Some(Place::Fresh | Place::Day | Place::Rebuilt) => None,
+            Some(Place::Partition(partition) | Place::Staged(partition)) => Some(partition),
             None => return Err(format!("{path:?} is no data file's path")),
         };
         Ok(Self { path, partition, rows, bytes, sha256, min_eventtime, max_eventtime })

@@ -7,13 +7,16 @@
 //! for row: equal keys come in the order of the inputs.
 
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::error::ArrowError;
 use arrow::row::Rows;
 use bytes::Bytes;
+use jiff::civil::Date;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
 
@@ -22,9 +25,10 @@ use crate::decode::Footer;
 use crate::encode::{FileWriter, Kind};
 use crate::error::TableError;
 use crate::files::{NewFile, encode_failed};
+use crate::keys::{Place, place_of};
 use crate::layout::Layout;
 use crate::log::DataFile;
-use crate::order::{RowOrder, without_partitions};
+use crate::order::{RowOrder, Runs, day_number, without_partitions};
 use crate::partition::Partition;
 use crate::schema::schema;
 
@@ -60,12 +64,53 @@ pub(crate) enum Step {
     Done,
 }
 
+/// The rows of one day that a merge takes from files of any partition, sorted by day.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// The day.
+    pub(crate) date: Date,
+    /// Its partitions; of each all rows, or those that lie at these places in the
+    /// journal.
+    pub(crate) partitions: BTreeMap<Partition, Option<HashSet<Place>>>,
+}
+
+impl Wanted {
+    /// The runs of a batch without the rows that are not wanted.
+    fn select(&self, batch: RecordBatch, runs: Runs) -> Result<(RecordBatch, Runs), ArrowError> {
+        let wants = |partition: &Partition| self.partitions.get(partition);
+        if runs.iter().all(|(partition, _)| matches!(wants(partition), Some(None))) {
+            return Ok((batch, runs));
+        }
+        let mut keep = vec![false; batch.num_rows()];
+        let (mut kept, mut kept_rows) = (Runs::new(), 0);
+        for (partition, rows) in runs {
+            let Some(places) = wants(&partition) else { continue };
+            let from = kept_rows;
+            for row in rows {
+                let is_wanted = match places {
+                    None => true,
+                    Some(places) => place_of(&batch, row)?.is_some_and(|at| places.contains(&at)),
+                };
+                if let Some(keep) = keep.get_mut(row) {
+                    *keep = is_wanted;
+                }
+                kept_rows += usize::from(is_wanted);
+            }
+            if kept_rows > from {
+                kept.push((partition, from..kept_rows));
+            }
+        }
+        Ok((filter_record_batch(&batch, &BooleanArray::from(keep))?, kept))
+    }
+}
+
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ParquetError>> + Send>;
 
 struct Input {
     path: Path,
     /// Whose rows they are; none if they say so themselves.
     partition: Option<Arc<Partition>>,
+    wanted: Option<Arc<Wanted>>,
     footer: Footer,
     groups: VecDeque<(usize, Range<u64>)>,
     batches: Option<Batches>,
@@ -92,15 +137,18 @@ struct Output {
 }
 
 impl Merge {
-    /// A merge of these files, sorted as fresh ones are, or of one partition.
+    /// A merge of these files, sorted as fresh ones are, or of one partition; only of
+    /// the rows that are wanted, if that is said.
     pub(crate) fn new(
         layout: Layout,
         intent: u64,
         file_rows_max: u64,
         inputs: Vec<(DataFile, Footer)>,
+        wanted: Option<&Arc<Wanted>>,
     ) -> Result<Self, TableError> {
+        let inputs = inputs.into_iter();
         let inputs: Vec<Input> =
-            inputs.into_iter().map(|(file, footer)| Input::new(&file, footer)).collect();
+            inputs.map(|(file, footer)| Input::new(&file, footer, wanted.cloned())).collect();
         Ok(Self {
             layout,
             intent,
@@ -225,11 +273,17 @@ impl Merge {
 }
 
 impl Input {
-    fn new(file: &DataFile, footer: Footer) -> Self {
+    fn new(file: &DataFile, footer: Footer, wanted: Option<Arc<Wanted>>) -> Self {
+        let mut groups: VecDeque<_> = footer.row_groups().into_iter().enumerate().collect();
+        if let Some(wanted) = &wanted {
+            let day = day_number(wanted.date);
+            groups.retain(|(group, _)| footer.days(*group).is_none_or(|days| days.contains(&day)));
+        }
         Self {
             path: Path::from(file.path.as_str()),
             partition: file.partition.clone().map(Arc::new),
-            groups: footer.row_groups().into_iter().enumerate().collect(),
+            groups,
+            wanted,
             footer,
             batches: None,
             batch: RecordBatch::new_empty(schema()),
@@ -261,8 +315,12 @@ impl Input {
                     batch
                 }
                 None => {
-                    let (batch, runs) =
+                    let (mut batch, mut runs) =
                         without_partitions(&batch).map_err(|error| self.damaged(&error))?;
+                    if let Some(wanted) = &self.wanted {
+                        (batch, runs) =
+                            wanted.select(batch, runs).map_err(|error| self.damaged(&error))?;
+                    }
                     let runs = runs.into_iter();
                     self.runs = runs.map(|(partition, rows)| (Arc::new(partition), rows)).collect();
                     batch

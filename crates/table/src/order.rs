@@ -114,7 +114,7 @@ fn partition(account: &str, region: &str, date: i32) -> Result<Partition, ArrowE
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
 /// Days since 1970-01-01.
-fn day_number(date: Date) -> i32 {
+pub(crate) fn day_number(date: Date) -> i32 {
     EPOCH.until(date).map_or(0, |span| span.get_days())
 }
 

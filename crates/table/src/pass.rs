@@ -35,7 +35,7 @@ use crate::state::Work;
 use crate::table::{Table, Won};
 
 /// The row format since which one event is one row.
-const KEYS_SINCE: u32 = 2;
+pub(crate) const KEYS_SINCE: u32 = 2;
 
 /// The one version of the one trail's definition, until a catalog has others.
 const TRAIL_VERSION: u64 = 1;
@@ -237,7 +237,7 @@ impl Table {
     ) -> Result<PassReport, TableError> {
         let Range { mut rows, reader, more } = range;
         let keys = if intent.row_format >= KEYS_SINCE {
-            let new = self.leave_out_duplicates(&mut rows, &reader).await?;
+            let new = self.leave_out_duplicates(&mut rows, &reader, intent.from).await?;
             self.put_keys(number, new).await?
         } else {
             None
@@ -308,11 +308,13 @@ impl Table {
         Ok(report)
     }
 
-    /// Finds the events that are rows already. Gives the keys of the others.
-    async fn leave_out_duplicates(
+    /// Finds the events that are rows already, of records before `before`. Gives the
+    /// keys of the others.
+    pub(crate) async fn leave_out_duplicates(
         &mut self,
         rows: &mut Gathered,
         reader: &JournalState,
+        before: u64,
     ) -> Result<NewKeys, TableError> {
         let batches = rows.batches.iter().map(|(batch, _)| batch.clone()).collect();
         let mut search = Search {
@@ -320,6 +322,7 @@ impl Table {
             journal: &self.journal,
             streams: reader,
             keys: &self.state.keys,
+            before,
             cache: &mut self.key_cache,
             blocking: self.seams.blocking,
         };

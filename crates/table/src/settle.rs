@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use crate::decode::Footer;
 use crate::error::TableError;
 use crate::files::{NewFile, PUTS_IN_FLIGHT, put_file, read_footer, read_range};
 use crate::log::{Body, DataFile, SettleCommit, SettleIntent, SettleReason};
@@ -161,21 +162,9 @@ impl Table {
         file_rows_max: u64,
         inputs: &[DataFile],
     ) -> Result<Vec<DataFile>, TableError> {
-        let store = &self.store;
-        // Owned files: borrowed ones hide from the compiler that this is `Send`.
-        let footers = stream::iter(inputs.to_vec())
-            .map(|file| async move {
-                let footer = read_footer(store, &file).await?;
-                if footer.rows() != file.rows {
-                    let what = format!("it holds {} rows, not {}", footer.rows(), file.rows);
-                    return Err(TableError::Damaged { path: file.path.clone(), what });
-                }
-                Ok((file, footer))
-            })
-            .buffered(FOOTERS_IN_FLIGHT)
-            .try_collect()
-            .await?;
-        let mut merge = Merge::new(self.layout.clone(), number, file_rows_max, footers)?;
+        let footers = self.footers(inputs).await?;
+        let layout = self.layout.clone();
+        let mut merge = Merge::new(layout, number, file_rows_max, footers, None)?;
         let mut waiting = Vec::with_capacity(PUTS_IN_FLIGHT);
         let mut files = Vec::new();
         while let Some((file, rest)) = self.next_file(merge).await? {
@@ -189,6 +178,27 @@ impl Table {
         Ok(files)
     }
 
+    /// The footers of files that the log names.
+    pub(crate) async fn footers(
+        &self,
+        files: &[DataFile],
+    ) -> Result<Vec<(DataFile, Footer)>, TableError> {
+        let store = &self.store;
+        // Owned files: borrowed ones hide from the compiler that this is `Send`.
+        stream::iter(files.to_vec())
+            .map(|file| async move {
+                let footer = read_footer(store, &file).await?;
+                if footer.rows() != file.rows {
+                    let what = format!("it holds {} rows, not {}", footer.rows(), file.rows);
+                    return Err(TableError::Damaged { path: file.path.clone(), what });
+                }
+                Ok((file, footer))
+            })
+            .buffered(FOOTERS_IN_FLIGHT)
+            .try_collect()
+            .await
+    }
+
     /// Puts files side by side; gives them in their order.
     async fn put_all(&self, files: Vec<NewFile>) -> Result<Vec<DataFile>, TableError> {
         let puts = files.into_iter().map(|file| put_file(&self.store, file));
@@ -197,7 +207,10 @@ impl Table {
     }
 
     /// Runs the merge until its next file is complete.
-    async fn next_file(&self, mut merge: Merge) -> Result<Option<(NewFile, Merge)>, TableError> {
+    pub(crate) async fn next_file(
+        &self,
+        mut merge: Merge,
+    ) -> Result<Option<(NewFile, Merge)>, TableError> {
         let mut fed = None;
         loop {
             let work = move || {

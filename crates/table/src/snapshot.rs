@@ -197,6 +197,7 @@ impl TableSnapshot {
                 journal,
                 streams,
                 keys: &self.state.keys,
+                before: self.state.position + 1,
                 cache: &mut cache,
                 blocking,
             };

@@ -9,10 +9,12 @@
 //! that were committed since the last checkpoint, and names the object that
 //! lists the earlier ones.
 //!
-//! `derived` folds what is made of settled files, `retention` what lets them go;
-//! passes, settling, compaction and the rest are here.
+//! `derived` folds what is made of settled files, `retention` what lets them go,
+//! `rebuild` what makes them again; passes, settling, compaction and the rest are
+//! here.
 
 mod derived;
+mod rebuild;
 mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +35,7 @@ use crate::log::{
     Manifest, PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent, Sweep,
 };
 use crate::partition::Regions;
+pub use rebuild::Rebuild;
 pub use retention::Expired;
 
 /// Everything that the table's records up to `head` say.
@@ -80,6 +83,9 @@ pub struct TableState {
     /// What is kept whatever its age, by case.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) holds: BTreeMap<String, Hold>,
+    /// The rebuild that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<Rebuild>,
     #[serde(skip)]
     pub(crate) guards: Guards,
 }
@@ -113,6 +119,9 @@ pub struct Totals {
     /// Compactions committed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub compactions: u64,
+    /// Rebuilds that have come to their end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rebuilds: u64,
     /// What was lost with segments of the journal.
     #[serde(default, skip_serializing_if = "Damage::is_none")]
     pub damage: Damage,
@@ -232,6 +241,7 @@ impl TableState {
             indexes: BTreeMap::new(),
             days: BTreeMap::new(),
             holds: BTreeMap::new(),
+            rebuild: None,
             guards: Guards::default(),
         }
     }
@@ -301,6 +311,7 @@ impl TableState {
             Body::Expire(expire) => self.fold_expire(at, expire)?,
             Body::Hold(hold) => self.fold_hold(hold)?,
             Body::Release(release) => self.fold_release(&release.case)?,
+            Body::Rebuild(step) => self.fold_rebuild(head.number, at, step)?,
             Body::Sweep(sweep) => self.fold_sweep(head.number, sweep)?,
         }
         self.head = head.number;
@@ -436,7 +447,7 @@ impl TableState {
         for group in &intent.inputs {
             let partition = |path: &String| match Layout::place(path) {
                 Some(Place::Partition(partition)) => Some(partition),
-                Some(Place::Fresh | Place::Day) | None => None,
+                _ => None,
             };
             let whose = group.first().and_then(partition);
             if whose.is_none() || !group.iter().all(|path| partition(path) == whose) {
@@ -451,6 +462,7 @@ impl TableState {
         if let Some(path) = paths.into_iter().find(|path| self.is_replaced(path)) {
             return Err(format!("it merges {path}, which was replaced"));
         }
+        self.check_rebuild(&intent)?;
         self.open = Some(Open { number, at, work: Work::Compact(intent) });
         Ok(())
     }
@@ -489,7 +501,10 @@ impl TableState {
             self.totals.bytes += file.bytes;
             self.dates.entry(date).or_default().recent.push(file);
         }
-        self.totals.compactions += 1;
+        match &mut self.rebuild {
+            Some(rebuild) if !intent.staged.is_empty() => rebuild.replaced += commit.rows,
+            _ => self.totals.compactions += 1,
+        }
         Ok(())
     }
 

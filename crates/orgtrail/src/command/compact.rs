@@ -74,8 +74,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     ))
 }
 
-/// The table of a store, to be written.
+/// The table of a store's default trail, to be written.
 pub(crate) async fn open(store: &str, config: Config) -> anyhow::Result<Table> {
+    open_trail(store, TRAIL_DEFAULT, config).await
+}
+
+/// The table of a trail, to be written.
+pub(crate) async fn open_trail(store: &str, trail: &str, config: Config) -> anyhow::Result<Table> {
     let store = Store::open(&super::ask::store_url(store)?).await.context("open the store")?;
     let seams = table::Seams {
         clock: Clock::system(),
@@ -85,5 +90,5 @@ pub(crate) async fn open(store: &str, config: Config) -> anyhow::Result<Table> {
     store.probe(&seams.entropy).await.context("probe the store")?;
     let table::Seams { clock, entropy, blocking } = seams.clone();
     let journal = Journal::new(store.clone(), clock, entropy, blocking);
-    Table::open(store, journal, TRAIL_DEFAULT, seams, config).await.context("open the table")
+    Table::open(store, journal, trail, seams, config).await.context("open the table")
 }

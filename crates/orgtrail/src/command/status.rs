@@ -85,6 +85,9 @@ pub(crate) struct TableStatus {
     pub(crate) fresh_rows: u64,
     /// What compaction would merge now, on the newest days.
     pub(crate) backlog: BacklogStatus,
+    /// The rebuild that is under way, or paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rebuild: Option<RebuildStatus>,
     /// What retention has let go; its rows are among `rows`.
     pub(crate) expired: Expired,
     /// What is kept whatever its age.
@@ -97,6 +100,17 @@ pub(crate) struct TableStatus {
     pub(crate) damaged_units: u64,
     /// The first of them.
     pub(crate) damaged: Vec<DamagedSegment>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct RebuildStatus {
+    pub(crate) since: Timestamp,
+    /// The journal record up to which rows are made again,
+    pub(crate) read: u64,
+    /// of this one.
+    pub(crate) to: u64,
+    /// Rows of the partitions that are replaced.
+    pub(crate) replaced: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -197,6 +211,12 @@ impl Status {
                     files: backlog.files,
                     rows: backlog.rows,
                 },
+                rebuild: table.state().rebuild.as_ref().map(|rebuild| RebuildStatus {
+                    since: rebuild.at,
+                    read: rebuild.read,
+                    to: rebuild.to,
+                    replaced: rebuild.replaced,
+                }),
                 expired: table.totals().expired,
                 holds: table.state().holds().cloned().collect(),
                 reasons: table.totals().reasons.clone(),
@@ -243,6 +263,12 @@ impl Status {
         if files > 0 {
             line(format!(
                 "compaction {files} small files of {partitions} partitions wait, {rows} rows"
+            ));
+        }
+        if let Some(RebuildStatus { since, read, to, replaced }) = table.rebuild {
+            line(format!(
+                "rebuild    since {since}: journal record {read} of {to} read, {replaced} rows replaced; \
+                 orgtrail rebuild goes on"
             ));
         }
         let Expired { files, rows, quarantined, last, .. } = table.expired;

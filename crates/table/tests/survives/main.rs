@@ -15,4 +15,5 @@ mod old_logs;
 mod once;
 mod race;
 mod random;
+mod rebuild;
 mod world;

@@ -6,12 +6,13 @@ use table::SettleReason;
 use tokio_util::sync::CancellationToken;
 
 use crate::faulty::{Fault, Faulty};
+use crate::rebuild::rebuild_steps;
 use crate::world::{Random, World, drain};
 
 const SEEDS: u64 = 60;
 const STEPS: u64 = 14;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whatever_happens_every_row_is_there_once() {
     for seed in 0..SEEDS {
         walk(seed).await;
@@ -24,7 +25,7 @@ async fn walk(seed: u64) {
     let stop = CancellationToken::new();
     let mut tables = Vec::new();
     for step in 0..STEPS {
-        match random.below(11) {
+        match random.below(12) {
             0..3 => world.deliver(1 + random.below(20)).await,
             3 => world.commit_nothing().await,
             4 if tables.len() < 3 => {
@@ -62,6 +63,13 @@ async fn walk(seed: u64) {
                     tables.swap_remove(index);
                 }
             }
+            9 if !tables.is_empty() => {
+                let index = usize::try_from(random.below(tables.len() as u64)).expect("small");
+                let steps = random.below(6);
+                if rebuild_steps(&mut tables[index], steps).await.is_err() {
+                    tables.swap_remove(index);
+                }
+            }
             _ if !tables.is_empty() => {
                 let index = usize::try_from(random.below(tables.len() as u64)).expect("small");
                 if tables[index].pass(&stop).await.is_err() && random.below(2) == 0 {
@@ -76,6 +84,11 @@ async fn walk(seed: u64) {
         world.check_copies().await;
     }
     let mut last = world.table(Arc::clone(&world.objects), seed * 100 + 99).await.expect("open");
+    drain(&mut last).await.expect("drain");
+    let rows = world.contents().await;
+    let rebuilt = rebuild_steps(&mut last, u64::MAX).await.expect("rebuild");
+    assert!(!rebuilt.more && rebuilt.left.is_empty(), "{rebuilt:?}");
+    assert_eq!(world.contents().await, rows, "seed {seed}");
     drain(&mut last).await.expect("drain");
     world.check_drained().await;
     while last.index(u64::MAX, &stop).await.expect("index").more {}

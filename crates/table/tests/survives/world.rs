@@ -347,6 +347,28 @@ impl World {
         Table::open(store, journal, TRAIL_DEFAULT, seams, config).await.expect("open")
     }
 
+    /// Every row of the table with all its columns, as JSON, and its partition.
+    pub(crate) async fn contents(&self) -> BTreeSet<String> {
+        let store = Store::from_objects(Arc::clone(&self.objects), "memory://world");
+        let snapshot = TableSnapshot::load(&store, TRAIL_DEFAULT).await.expect("load");
+        let files: Vec<_> = snapshot.files(Filter::default()).try_collect().await.expect("files");
+        let mut rows = BTreeSet::new();
+        for file in files {
+            for batch in self.batches(&Path::from(file.path.as_str())).await {
+                let mut lines = Vec::new();
+                let mut writer = arrow::json::LineDelimitedWriter::new(&mut lines);
+                writer.write(&batch).expect("json");
+                writer.finish().expect("json");
+                let lines = String::from_utf8(lines).expect("text");
+                for line in lines.lines() {
+                    let row = format!("{:?} {line}", file.partition);
+                    assert!(rows.insert(row.clone()), "{row} is twice");
+                }
+            }
+        }
+        rows
+    }
+
     /// The objects below a folder of the trail.
     pub(crate) async fn below(&self, part: &str) -> Vec<String> {
         let prefix = Path::from(format!("trail/{TRAIL_DEFAULT}/{part}"));

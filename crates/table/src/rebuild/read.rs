@@ -1,0 +1,154 @@
+//! The journal, read again as the passes read it, as rows sorted by day.
+
+use futures::TryStreamExt;
+use integrity::sha256;
+use jiff::Timestamp;
+use journal::State as JournalState;
+use ledger::Head;
+use store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use super::{RebuildProgress, RebuildReport, Step, Tell};
+use crate::encode::Encoded;
+use crate::error::TableError;
+use crate::files::encode_by_day;
+use crate::gather::{Gathered, pin};
+use crate::log::{Body, DataFile, PassIntent, RebuildStep};
+use crate::partition::Regions;
+use crate::pass::KEYS_SINCE;
+use crate::quarantine::Quarantine;
+use crate::table::Table;
+
+/// Records of the table's log asked for at once.
+const READ_AHEAD: usize = 32;
+
+impl Table {
+    /// Reads on until the end of the rebuild's range.
+    pub(super) async fn read_again(
+        &mut self,
+        number: u64,
+        report: &mut RebuildReport,
+        stop: &CancellationToken,
+        tell: Tell<'_>,
+    ) -> Result<Step, TableError> {
+        let Some(rebuild) = self.state.rebuild.clone() else { return Ok(Step::Moved) };
+        let mut reader = self.journal.fold_to(rebuild.read).await?;
+        let mut known = rebuild.regions.clone();
+        let mut regions = known.clone();
+        let mut log = self.ledger.read_from(Head::EMPTY, READ_AHEAD);
+        let mut passes: Vec<Gathered> = Vec::new();
+        while reader.head < rebuild.to {
+            let record = log.try_next().await.map_err(TableError::Ledger)?;
+            let record = record.ok_or_else(|| TableError::Contradiction {
+                number,
+                what: format!("no pass has read journal record {}", rebuild.to),
+            })?;
+            let intent = match record.body::<Body>().map_err(TableError::Ledger)? {
+                Body::PassIntent(intent) if intent.to > reader.head => intent,
+                _ => continue,
+            };
+            let pass = self.gather_again(&intent, &mut reader, regions, report).await?;
+            regions = pass.regions.clone();
+            passes.push(pass);
+            let bytes: u64 = passes.iter().map(|pass| pass.line_bytes).sum();
+            if bytes < self.config.limits.pass_bytes && reader.head < rebuild.to {
+                continue;
+            }
+            let added = regions.since(&known);
+            known = regions.clone();
+            let (records, rows) = (reader.head - self.read_so_far(), rows_of(&passes));
+            if !self.put_rows(number, std::mem::take(&mut passes), reader.head, added).await? {
+                return Ok(Step::Moved);
+            }
+            report.records += records;
+            report.read_rows += rows;
+            tell(RebuildProgress::Read { record: reader.head, to: rebuild.to });
+            if stop.is_cancelled() {
+                return Ok(Step::Stopped);
+            }
+        }
+        Ok(Step::Done)
+    }
+
+    fn read_so_far(&self) -> u64 {
+        self.state.rebuild.as_ref().map_or(0, |rebuild| rebuild.read)
+    }
+
+    /// The rows that a pass made, from what its intent pins.
+    async fn gather_again(
+        &mut self,
+        intent: &PassIntent,
+        reader: &mut JournalState,
+        regions: Regions,
+        report: &mut RebuildReport,
+    ) -> Result<Gathered, TableError> {
+        let mut rows = Gathered::new(regions);
+        while reader.head < intent.to {
+            let next = self.journal.read_next(reader).await?;
+            let mut delivered = next.ok_or_else(|| TableError::Contradiction {
+                number: self.state.head,
+                what: format!("the journal ends before record {}", intent.to),
+            })?;
+            // What was lost since then is no row again, and its partition is left alone.
+            if let Err(damage) = pin(&mut delivered, &intent.damaged) {
+                let lost = delivered.batches.iter().filter(|batch| batch.lost);
+                report.lost_units += lost.map(|batch| batch.units).sum::<u64>();
+                tracing::warn!(record = delivered.record, segment = %damage.path, "{}", damage.what);
+            }
+            rows = self.seams.blocking.run(move || rows.add(&delivered).map(|()| rows)).await?;
+        }
+        rows.finish()?;
+        if intent.row_format >= KEYS_SINCE {
+            self.leave_out_duplicates(&mut rows, reader, intent.from).await?;
+        }
+        rows.quarantine = Quarantine::new();
+        Ok(rows)
+    }
+
+    /// Puts the rows of some passes, and says that they are there. False if another
+    /// process has come further.
+    async fn put_rows(
+        &mut self,
+        number: u64,
+        passes: Vec<Gathered>,
+        to: u64,
+        regions: Regions,
+    ) -> Result<bool, TableError> {
+        let encoded = self.seams.blocking.run(move || encode_by_day(&passes)).await?;
+        let mut file = None;
+        if let Some(Encoded { bytes, rows, eventtime }) = encoded {
+            let hash = sha256(&bytes);
+            let path = self.layout.rebuild_rows(number, to, hash);
+            let time = |micros: i64| Timestamp::from_microsecond(micros).ok();
+            file = Some(DataFile {
+                path: path.to_string(),
+                partition: None,
+                rows,
+                bytes: bytes.len() as u64,
+                sha256: hash,
+                min_eventtime: eventtime.and_then(|(min, _)| time(min)),
+                max_eventtime: eventtime.and_then(|(_, max)| time(max)),
+            });
+            let put = self.store.ensure(&path, bytes).await;
+            put.map_err(|error| TableError::Store(StoreError::from(error)))?;
+        }
+        let read = Body::Rebuild(RebuildStep::Read { to, file, regions });
+        Ok(self.append_while(number, &read, &[]).await?.is_some())
+    }
+
+    /// Makes rows of the journal's first lines and forgets them; says how many units
+    /// they were.
+    pub(super) async fn read_sample(&self, bytes: u64) -> Result<u64, TableError> {
+        let mut reader = JournalState::new();
+        let mut rows = Gathered::new(Regions::default());
+        while rows.line_bytes < bytes && reader.head < self.state.position {
+            let Some(delivered) = self.journal.read_next(&mut reader).await? else { break };
+            rows = self.seams.blocking.run(move || rows.add(&delivered).map(|()| rows)).await?;
+        }
+        Ok(reader.totals.journaled)
+    }
+}
+
+fn rows_of(passes: &[Gathered]) -> u64 {
+    passes.iter().map(|pass| pass.counts().rows).sum()
+}
