@@ -1,7 +1,8 @@
 //! The environment of the readers and servers that are not ours.
 //!
 //! A virtual environment under Cargo's target directory, made on first use from
-//! `oracle/requirements.txt` and made again when that file changes. A lock file
+//! `oracle/requirements.txt` and made again when that file changes; another one, from
+//! `oracle/engines.txt`, has what few tests need and takes long to install. A lock file
 //! lets test processes that start together wait for the one that makes it.
 //! Nothing outside the target directory is touched.
 
@@ -32,6 +33,26 @@ impl Python {
     pub fn oracle() -> Result<Self> {
         let requirements = folder().join("requirements.txt");
         Self::with(&target().join("oracle-venv"), &requirements).context(ADVICE)
+    }
+
+    /// The environment of engines that take long to install (`oracle/engines.txt`), if
+    /// there is the Java that Spark needs; otherwise says for everyone to see that a
+    /// test was not made.
+    ///
+    /// # Panics
+    /// If the environment cannot be made.
+    #[must_use]
+    pub fn engines(test: &str) -> Option<Self> {
+        let java = Command::new("java").arg("-version").output();
+        if !java.is_ok_and(|java| java.status.success()) {
+            eprintln!(
+                "NOT CHECKED: {test}: Spark needs Java (apt-get install default-jre-headless)"
+            );
+            return None;
+        }
+        let requirements = folder().join("engines.txt");
+        let made = Self::with(&target().join("engines-venv"), &requirements).context(ADVICE);
+        Some(made.expect("an environment"))
     }
 
     /// A command that runs `oracle/<script>` with whatever is added to it.
