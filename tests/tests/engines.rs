@@ -1,9 +1,11 @@
 //! What engines that are not ours make of a store, as its owners would use them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use tests::oracle::{Demo, shared_data};
-use tests::programs::workspace;
+use tests::programs::{orgtrail, workspace};
 use tests::python::{Python, run};
 
 /// Runs the script of `deploy/spark` on a store, and compares every row.
@@ -40,4 +42,49 @@ fn spark_makes_the_tables_rows_from_the_journal_alone() {
     let demo = Demo::run(&["--from", &events]).expect("the demo ends well");
     assert!(demo.count("duplicates") > Some(0), "{}", demo.summary);
     spark_makes_the_same_rows(&python, &demo);
+}
+
+fn ours(arguments: &[&str], store: &Path) -> String {
+    let mut command = Command::new(orgtrail().expect("the program"));
+    run(command.args(arguments).arg("--store").arg(store)).expect("orgtrail ends well")
+}
+
+/// Rows by account, region and day.
+fn counts(text: &str) -> BTreeMap<String, u64> {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Two days with copies for the organization, and one without.
+#[test]
+fn every_engine_counts_what_orgtrail_counts() {
+    let Some(python) = Python::engines("counts by other engines") else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = dir.path().join("files");
+    run(python.script("engines.py").arg("make").arg(&files)).expect("events");
+    let demo = Demo::run(&["--from", &files.to_string_lossy()]).expect("the demo ends well");
+    let compacted = ours(&["compact", "--keep-replaced-secs", "0"], &demo.store);
+    assert!(compacted.contains("of whole days"), "{compacted}");
+    let question = "SELECT account || ' ' || region || ' ' || CAST(date AS VARCHAR) AS key, \
+        count(*) AS n FROM events GROUP BY 1";
+    let answer = ours(&["query", question, "-o", "json"], &demo.store);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&answer).expect("json");
+    let expected: BTreeMap<String, u64> = rows
+        .iter()
+        .map(|row| (row["key"].as_str().expect("text").to_owned(), row["n"].as_u64().expect("n")))
+        .collect();
+    assert_eq!(expected.values().sum::<u64>(), demo.count("rows").expect("rows"));
+    for engine in ["spark", "duckdb"] {
+        let statements = dir.path().join(format!("{engine}.sql"));
+        let printed = ours(&["schema", "--ddl", engine], &demo.store);
+        assert!(printed.contains("BETWEEN DATE '2026-01-05' AND DATE '2026-01-06'"), "{printed}");
+        std::fs::write(&statements, printed).expect("write");
+        let mut command = python.script("engines.py");
+        command.env("SPARK_LOCAL_IP", "127.0.0.1").arg(engine).arg(&statements);
+        assert_eq!(counts(&run(&mut command).expect(engine)), expected, "{engine}");
+    }
+    for engine in ["pyiceberg", "duckdb-iceberg", "polars", "pyarrow"] {
+        let mut command = python.script("engines.py");
+        let told = run(command.arg(engine).arg(&demo.store)).expect(engine);
+        assert_eq!(counts(&told), expected, "{engine}");
+    }
 }

@@ -229,7 +229,18 @@ impl Keeper {
             self.table.settle(reason).await?;
         }
         self.gauges.set(&self.table);
+        self.publish().await;
         Ok(report.is_some_and(|report| report.more))
+    }
+
+    /// Names the table's files for other engines. What fails is done next time.
+    async fn publish(&mut self) {
+        if let Err(error) = self.table.publish().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not publish Iceberg metadata"
+            );
+        }
     }
 
     /// One step of compaction, or else of indexing, of copying a day or of expiry, so
@@ -245,6 +256,7 @@ impl Keeper {
         match step.await {
             Ok(more) => {
                 self.gauges.set(&self.table);
+                self.publish().await;
                 more
             }
             Err(error) => {
@@ -267,6 +279,7 @@ impl Keeper {
         if let Err(error) = self.table.settle(SettleReason::Drain).await {
             report(&error);
         }
+        self.publish().await;
     }
 }
 

@@ -3,15 +3,21 @@
 //! What is printed is ready to run but for the names in capital letters, and for
 //! those nothing is missing either when a store is given. The two views come in
 //! each engine's words.
+//!
+//! `orgtrail_events` is a table over the partitions by account, region and day, and
+//! `orgtrail_days` one over the copies of whole days. For engines that list a folder for
+//! every account, region and day before they read a byte, `events` reads the copy where a
+//! day has one; DuckDB has that as `events_by_day`.
 
 mod columns;
 mod glue;
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
 use table::schema::{PARTITION_KEYS, schema};
 
-use crate::views::{LAKE, LOGS, PARTITIONED, Words, select};
+use crate::views::{EVENTS, LAKE, LOGS, PARTITIONED, Words, select};
 use columns::{hive, trino};
 
 /// An engine that statements are for.
@@ -42,6 +48,8 @@ pub struct Place {
     pub regions: BTreeSet<String>,
     /// The first day.
     pub first_date: String,
+    /// The days of which all settled rows are in a copy for the organization at once.
+    pub copied: BTreeSet<Date>,
 }
 
 /// Text that stands where a store has to be named.
@@ -56,6 +64,7 @@ impl Default for Place {
             accounts: set(&["111122223333", "444455556666"]),
             regions: set(&["us-east-1", "eu-west-1"]),
             first_date: "2026-01-01".to_owned(),
+            copied: BTreeSet::new(),
         }
     }
 }
@@ -63,6 +72,26 @@ impl Default for Place {
 impl Place {
     fn events(&self) -> String {
         format!("{}/trail/{}/events", self.store, self.trail)
+    }
+
+    fn days(&self) -> String {
+        format!("{}/trail/{}/days", self.store, self.trail)
+    }
+
+    /// The condition that a day has a copy; none if no day has.
+    fn is_copied(&self, quote: char) -> Option<String> {
+        let mut ranges: Vec<(Date, Date)> = Vec::new();
+        for date in &self.copied {
+            match ranges.last_mut() {
+                Some((_, last)) if last.tomorrow().is_ok_and(|next| next == *date) => *last = *date,
+                _ => ranges.push((*date, *date)),
+            }
+        }
+        let between = |(first, last): &(Date, Date)| {
+            format!("{quote}date{quote} BETWEEN DATE '{first}' AND DATE '{last}'")
+        };
+        let conditions: Vec<String> = ranges.iter().map(between).collect();
+        (!conditions.is_empty()).then(|| format!("({})", conditions.join(" OR\n  ")))
     }
 
     /// With the places of rows that tell no account or region.
@@ -91,15 +120,39 @@ pub fn ddl(dialect: Dialect, place: &Place) -> String {
     }
 }
 
-/// What has to be said again when accounts or regions are new.
+/// What has to be said again when accounts or regions are new, or days have copies.
 #[must_use]
 pub fn refresh(place: &Place) -> String {
     format!(
         "ALTER TABLE orgtrail_events SET TBLPROPERTIES (\n  'projection.account.values' = '{}',\n  \
-         'projection.region.values' = '{}'\n);\n",
+         'projection.region.values' = '{}'\n);\n\n{}",
         place.accounts(),
-        place.regions()
+        place.regions(),
+        both(place, '"'),
     )
+}
+
+/// The view that reads a day's copy where there is one, and the partitions of the
+/// other days.
+fn both(place: &Place, quote: char) -> String {
+    let columns: Vec<String> = schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .chain(PARTITION_KEYS)
+        .map(|name| if name == "date" { format!("{quote}date{quote}") } else { name.to_owned() })
+        .collect();
+    let columns = columns.join(", ");
+    match place.is_copied(quote) {
+        None => format!(
+            "-- No day has a copy for the organization at once.\n\
+             CREATE OR REPLACE VIEW {EVENTS} AS\nSELECT {columns}\nFROM orgtrail_events;\n"
+        ),
+        Some(copied) => format!(
+            "CREATE OR REPLACE VIEW {EVENTS} AS\nSELECT {columns}\nFROM orgtrail_days\nWHERE {copied}\n\
+             UNION ALL\nSELECT {columns}\nFROM orgtrail_events\nWHERE NOT {copied};\n"
+        ),
+    }
 }
 
 fn views(words: Words, table: &str) -> String {
@@ -122,6 +175,24 @@ fn column_lines(of: fn(&arrow::datatypes::DataType) -> String, quote: char) -> S
     lines.collect::<Vec<_>>().join(",\n")
 }
 
+/// DuckDB's view of days where they have a copy, and of partitions where they have none.
+fn duckdb_by_day(place: &Place) -> String {
+    let Some(copied) = place.is_copied('"') else {
+        return "-- No day has a copy for the organization at once.\n\
+                CREATE OR REPLACE VIEW events_by_day AS SELECT * FROM events;\n"
+            .to_owned();
+    };
+    format!(
+        "-- The same, from the copies of whole days where there are any: faster across accounts.\n\
+         -- Events that came late to such a day, after this was printed, are in events alone.\n\
+         CREATE OR REPLACE VIEW events_by_day AS\n\
+         SELECT * FROM read_parquet('{}/**/*.parquet',\n  hive_partitioning = true, union_by_name = true,\n  \
+         hive_types = {{'date': DATE}})\nWHERE {copied}\n\
+         UNION ALL BY NAME\nSELECT * FROM events\nWHERE NOT {copied};\n",
+        place.days().replace('\'', "''"),
+    )
+}
+
 fn duckdb(place: &Place) -> String {
     format!(
         "-- The settled events of a store as DuckDB reads them, and the views of docs/sql.md.\n\
@@ -131,43 +202,59 @@ fn duckdb(place: &Place) -> String {
          CREATE OR REPLACE VIEW events AS\n\
          SELECT * FROM read_parquet('{}/**/*.parquet',\n  hive_partitioning = true, union_by_name = true,\n  \
          hive_types = {{'account': VARCHAR, 'region': VARCHAR, 'date': DATE}});\n\n\
+         {}\n\
          -- A JSON object as a map of texts.\n\
          CREATE OR REPLACE MACRO json_text_map(j) AS CASE WHEN json_type(j) = 'OBJECT' THEN\n  \
          map_from_entries(list_transform(json_keys(j), lambda k:\n    \
          {{'k': k, 'v': j ->> ('$.\"' || k || '\"')}})) END;\n{}",
         place.events().replace('\'', "''"),
-        views(Words::DuckDb, "events")
+        duckdb_by_day(place),
+        views(Words::DuckDb, EVENTS)
     )
 }
 
 fn athena(place: &Place) -> String {
     format!(
-        "-- Athena: a table over the settled events with partition projection, and the views of\n\
-         -- docs/sql.md. Accounts and regions are listed, so that no query has to name one;\n\
-         -- `orgtrail schema --ddl athena --refresh` prints what to run when there are new ones.\n\
+        "-- Athena: tables over the settled events with partition projection, and the views of\n\
+         -- docs/sql.md. Ask events: it reads a day's copy for the organization where there is one,\n\
+         -- and its partitions where there is none. Accounts and regions are listed, so that no\n\
+         -- query has to name one; `orgtrail schema --ddl athena --refresh` prints what to run,\n\
+         -- once a day, when there are new ones or more days have copies. Events that came late to\n\
+         -- a copied day are in orgtrail_events at once, and in events after they were copied.\n\
          -- Run one statement at a time. Rows without a date of their own lie in\n\
          -- date=1970-01-01, before this range.\n\
-         CREATE EXTERNAL TABLE orgtrail_events (\n{}\n)\n\
+         CREATE EXTERNAL TABLE orgtrail_events (\n{columns}\n)\n\
          PARTITIONED BY (account string, region string, `date` date)\n\
          STORED AS PARQUET\n\
          LOCATION '{events}/'\n\
          TBLPROPERTIES (\n  \
          'projection.enabled' = 'true',\n  \
          'projection.account.type' = 'enum',\n  \
-         'projection.account.values' = '{}',\n  \
+         'projection.account.values' = '{accounts}',\n  \
          'projection.region.type' = 'enum',\n  \
-         'projection.region.values' = '{}',\n  \
-         'projection.date.type' = 'date',\n  \
-         'projection.date.format' = 'yyyy-MM-dd',\n  \
-         'projection.date.range' = '{},NOW',\n  \
+         'projection.region.values' = '{regions}',\n{range},\n  \
          'storage.location.template' =\n    \
-         '{events}/account=${{account}}/region=${{region}}/date=${{date}}/'\n);\n{}",
-        column_lines(hive, '`'),
-        place.accounts(),
-        place.regions(),
-        place.first_date,
-        views(Words::Trino, "orgtrail_events"),
+         '{events}/account=${{account}}/region=${{region}}/date=${{date}}/'\n);\n\n\
+         CREATE EXTERNAL TABLE orgtrail_days (\n{columns},\n  `account` string,\n  `region` string\n)\n\
+         PARTITIONED BY (`date` date)\n\
+         STORED AS PARQUET\n\
+         LOCATION '{days}/'\n\
+         TBLPROPERTIES (\n  \
+         'projection.enabled' = 'true',\n{range},\n  \
+         'storage.location.template' = '{days}/date=${{date}}/'\n);\n\n{both}{views}",
+        columns = column_lines(hive, '`'),
+        accounts = place.accounts(),
+        regions = place.regions(),
+        range = format_args!(
+            "  'projection.date.type' = 'date',\n  \
+             'projection.date.format' = 'yyyy-MM-dd',\n  \
+             'projection.date.range' = '{},NOW'",
+            place.first_date
+        ),
+        both = both(place, '"'),
+        views = views(Words::Trino, EVENTS),
         events = place.events(),
+        days = place.days(),
     )
 }
 
@@ -175,47 +262,60 @@ fn of_trino(place: &Place) -> String {
     let list = |values: String| {
         values.split(',').map(|value| format!("'{value}'")).collect::<Vec<_>>().join(", ")
     };
-    format!(
-        "-- Trino with the Hive connector: run in a schema of a hive catalog.\n\
-         CREATE TABLE orgtrail_events (\n{},\n  \
-         account varchar WITH (\n    partition_projection_type = 'enum',\n    \
-         partition_projection_values = ARRAY[{}]),\n  \
-         region varchar WITH (\n    partition_projection_type = 'enum',\n    \
-         partition_projection_values = ARRAY[{}]),\n  \
-         \"date\" date WITH (\n    partition_projection_type = 'date',\n    \
+    let date = format!(
+        "\"date\" date WITH (\n    partition_projection_type = 'date',\n    \
          partition_projection_format = 'yyyy-MM-dd',\n    \
-         partition_projection_range = ARRAY['{}', 'NOW'])\n)\nWITH (\n  \
+         partition_projection_range = ARRAY['{}', 'NOW'])",
+        place.first_date
+    );
+    format!(
+        "-- Trino with the Hive connector: run in a schema of a hive catalog. Ask events: it reads\n\
+         -- a day's copy for the organization where there is one, and its partitions where there is\n\
+         -- none. Print this again, once a day, for new accounts, regions and copied days.\n\
+         CREATE TABLE orgtrail_events (\n{columns},\n  \
+         account varchar WITH (\n    partition_projection_type = 'enum',\n    \
+         partition_projection_values = ARRAY[{accounts}]),\n  \
+         region varchar WITH (\n    partition_projection_type = 'enum',\n    \
+         partition_projection_values = ARRAY[{regions}]),\n  \
+         {date}\n)\nWITH (\n  \
          format = 'PARQUET',\n  external_location = '{events}/',\n  \
          partitioned_by = ARRAY['account', 'region', 'date'],\n  \
          partition_projection_enabled = true,\n  \
          partition_projection_location_template =\n    \
-         '{events}/account=${{account}}/region=${{region}}/date=${{date}}/'\n);\n{}",
-        column_lines(trino, '"'),
-        list(place.accounts()),
-        list(place.regions()),
-        place.first_date,
-        views(Words::Trino, "orgtrail_events"),
+         '{events}/account=${{account}}/region=${{region}}/date=${{date}}/'\n);\n\n\
+         CREATE TABLE orgtrail_days (\n{columns},\n  account varchar,\n  region varchar,\n  \
+         {date}\n)\nWITH (\n  \
+         format = 'PARQUET',\n  external_location = '{days}/',\n  \
+         partitioned_by = ARRAY['date'],\n  \
+         partition_projection_enabled = true,\n  \
+         partition_projection_location_template = '{days}/date=${{date}}/'\n);\n\n{both}{views}",
+        columns = column_lines(trino, '"'),
+        accounts = list(place.accounts()),
+        regions = list(place.regions()),
+        both = both(place, '"'),
+        views = views(Words::Trino, EVENTS),
         events = place.events(),
+        days = place.days(),
     )
 }
 
 fn spark(place: &Place) -> String {
     format!(
-        "-- Spark: a table over the settled events, and the views of docs/sql.md.\n\
-         -- Run MSCK again when new partitions have come.\n\
-         CREATE TABLE orgtrail_events (\n{},\n  {}\n)\nUSING parquet\n\
-         PARTITIONED BY (account, region, `date`)\nLOCATION '{}';\n\n\
-         MSCK REPAIR TABLE orgtrail_events;\n{}",
-        column_lines(hive, '`'),
-        PARTITION_KEYS
-            .iter()
-            .map(|key| match *key {
-                "date" => "`date` date".to_owned(),
-                key => format!("{key} string"),
-            })
-            .collect::<Vec<_>>()
-            .join(",\n  "),
-        place.events(),
-        views(Words::Spark, "orgtrail_events"),
+        "-- Spark: tables over the settled events, and the views of docs/sql.md. Ask events: it\n\
+         -- reads a day's copy for the organization where there is one, and its partitions where\n\
+         -- there is none. Print this again, and run MSCK, when new partitions have come.\n\
+         CREATE TABLE IF NOT EXISTS orgtrail_events (\n{columns},\n  \
+         account string,\n  region string,\n  `date` date\n)\nUSING parquet\n\
+         PARTITIONED BY (account, region, `date`)\nLOCATION '{events}';\n\n\
+         MSCK REPAIR TABLE orgtrail_events;\n\n\
+         CREATE TABLE IF NOT EXISTS orgtrail_days (\n{columns},\n  \
+         account string,\n  region string,\n  `date` date\n)\nUSING parquet\n\
+         PARTITIONED BY (`date`)\nLOCATION '{days}';\n\n\
+         MSCK REPAIR TABLE orgtrail_days;\n\n{both}{views}",
+        columns = column_lines(hive, '`'),
+        both = both(place, '`'),
+        views = views(Words::Spark, EVENTS),
+        events = place.events(),
+        days = place.days(),
     )
 }

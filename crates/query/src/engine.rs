@@ -158,9 +158,15 @@ impl Engine {
         };
         let files = snapshot.files(Filter::default());
         let mut files = std::pin::pin!(files);
-        let mut first = None;
+        let (mut first, mut partly) = (None, BTreeSet::new());
         while let Some(file) = files.try_next().await.map_err(QueryError::Table)? {
-            let Some(partition) = file.partition else { continue };
+            let Some(partition) = &file.partition else { continue };
+            let parts = snapshot.copies_of(partition.date);
+            if parts.iter().any(|part| part.stretch.covers(&file)) {
+                place.copied.insert(partition.date);
+            } else {
+                partly.insert(partition.date);
+            }
             place.accounts.insert(partition.account.to_string());
             place.regions.insert(partition.region.to_string());
             let dated = partition.date > jiff::civil::Date::constant(1970, 1, 1);
@@ -168,6 +174,7 @@ impl Engine {
                 first = Some(partition.date);
             }
         }
+        place.copied.retain(|date| !partly.contains(date));
         if let Some(first) = first {
             place.first_date = first.to_string();
         }

@@ -14,6 +14,7 @@ use seam::Entropy;
 
 use crate::again::ask_again;
 use crate::error::{CreateError, OpenError, StoreError};
+use crate::location::Location;
 use crate::probe::{self, ProbeError};
 
 /// A place of immutable objects.
@@ -118,6 +119,35 @@ impl Store {
                 }),
             }
         })
+    }
+
+    /// Puts an object whatever is there: the last writer wins. For hints that nobody
+    /// has to believe.
+    ///
+    /// # Errors
+    /// If the store refuses or does not answer: it may have landed then.
+    pub fn replace<'a>(
+        &'a self,
+        path: &'a Path,
+        bytes: Bytes,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let put = self.objects.put(path, bytes.into()).await;
+            put.map(drop).map_err(|source| StoreError::of("write", path.as_ref(), source))
+        })
+    }
+
+    /// How other programs name what the store's paths begin with, without a slash at
+    /// the end; none for a store that no other program sees.
+    #[must_use]
+    pub fn named_by_others(&self) -> Option<String> {
+        match Location::parse(&self.url).ok()? {
+            Location::Memory { .. } => None,
+            Location::File { root } => {
+                Some(format!("file://{}", root.display()).trim_end_matches('/').to_owned())
+            }
+            _ => Some(self.url.trim_end_matches('/').to_owned()),
+        }
     }
 
     /// An object's bytes, if it is there.

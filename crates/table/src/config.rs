@@ -20,6 +20,8 @@ pub struct Config {
     /// Days are kept for so many days, counted from the later of the day itself and
     /// the commit of its newest file; for ever if it is not set.
     pub retention_days: Option<NonZeroU32>,
+    /// Whether the table is also published as Iceberg knows tables.
+    pub iceberg: bool,
     /// Bounds; other ones are for tests.
     #[serde(skip)]
     pub limits: Limits,
@@ -32,6 +34,7 @@ impl Default for Config {
             settle_age_secs: 3_600,
             keep_replaced_secs: 600,
             retention_days: None,
+            iceberg: true,
             limits: Limits::default(),
         }
     }

@@ -14,9 +14,9 @@
 //! its part is dropped in the same record, and readers take the files again until
 //! there is a new part. A later file in the stretch is read beside it; when there
 //! are many, the part is made again. A reader may therefore always take a part in
-//! place of all the files that it covers, and nothing is there twice or missing.
-//!
-//! Large files are left alone: they are read well as they are.
+//! place of all the files that it covers, and nothing is there twice or missing. A
+//! day that has a copy has all its rows in it, but for those of late files that are
+//! too few yet.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,7 @@ use crate::choose::choose;
 use crate::encode::{Encoded, FileWriter, Kind};
 use crate::error::TableError;
 use crate::files::{ENCODE_BATCH_ROWS, RowAt, encode_failed, read_footer, read_range};
+use crate::layout::Layout;
 use crate::log::{Body, DataFile, DayCommit};
 use crate::order::{RowOrder, with_partitions};
 use crate::partition::Partition;
@@ -45,9 +46,6 @@ use crate::table::{Table, Won};
 
 /// Bytes of decoded rows after which a part ends.
 const PART_MEMORY_BYTES_MAX: usize = 64 << 20;
-
-/// Files of more bytes are left alone.
-const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 8_192;
@@ -245,18 +243,24 @@ impl Table {
     }
 }
 
-/// The first neighbours that no part holds, or whose part is worn, if they are many.
+/// The first neighbours that no part holds, or whose part is worn; late ones only if
+/// they are many.
 fn first_run(files: &[DataFile], parts: &[DayPart], files_min: usize) -> Option<Vec<DataFile>> {
     let late = |part: &DayPart| {
         let in_it = files.iter().filter(|file| part.stretch.has(&file.path));
         in_it.filter(|file| !part.stretch.covers(file)).count()
     };
     let whole: Vec<&DayPart> = parts.iter().filter(|part| late(part) < files_min).collect();
-    let wants = |file: &DataFile| {
-        file.bytes <= FILE_BYTES_MAX && !whole.iter().any(|part| part.stretch.has(&file.path))
+    let wants = |file: &DataFile| !whole.iter().any(|part| part.stretch.has(&file.path));
+    let newest = parts.iter().map(|part| part.stretch.to).max();
+    let is_late = |file: &DataFile| {
+        let intent = Layout::intent_of(&Path::from(file.path.as_str()));
+        newest.is_some_and(|newest| intent.is_none_or(|intent| intent > newest))
     };
-    let runs = files.chunk_by(|one, next| wants(one) == wants(next));
-    let run = runs.into_iter().find(|run| run.len() >= files_min && run.first().is_some_and(wants));
+    let mut runs = files.chunk_by(|one, next| wants(one) == wants(next));
+    let run = runs.find(|run| {
+        run.first().is_some_and(wants) && (run.len() >= files_min || !run.iter().all(is_late))
+    });
     run.map(<[DataFile]>::to_vec)
 }
 

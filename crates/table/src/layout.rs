@@ -11,6 +11,7 @@
 //! trail/<name>/fresh/<intent, 20 digits>-<part, 5 digits>.parquet
 //! trail/<name>/rebuild/<record, 20 digits>/rows/<journal record, 20 digits>-<16 hex>.parquet
 //! trail/<name>/rebuild/<record, 20 digits>/account=<12 digits>/region=<region>/date=<date>/<part, 5 digits>-<16 hex>.parquet
+//! trail/<name>/iceberg/metadata/… (see `iceberg`)
 //! trail/<name>/quarantine/date=<date>/<intent, 20 digits>.ndjson.zst
 //! ```
 //!
@@ -127,6 +128,31 @@ impl Layout {
     /// What the paths of fresh files begin with.
     pub(crate) fn fresh_prefix(&self) -> String {
         format!("{}/fresh/", self.root)
+    }
+
+    /// Where Iceberg's readers find the table.
+    pub(crate) fn iceberg_root(&self) -> Path {
+        Path::from(format!("{}/iceberg", self.root))
+    }
+
+    /// Where its metadata is.
+    pub(crate) fn iceberg(&self) -> Path {
+        Path::from(format!("{}/iceberg/metadata", self.root))
+    }
+
+    /// The table's metadata as of a record of its log.
+    pub(crate) fn iceberg_metadata(&self, record: u64) -> Path {
+        Path::from(format!("{}/iceberg/metadata/v{record}.metadata.json", self.root))
+    }
+
+    /// Which of these is the newest.
+    pub(crate) fn iceberg_hint(&self) -> Path {
+        Path::from(format!("{}/iceberg/metadata/version-hint.text", self.root))
+    }
+
+    /// A manifest, or a list of manifests.
+    pub(crate) fn iceberg_file(&self, name: &str, hash: Hash) -> Path {
+        Path::from(format!("{}/iceberg/metadata/{name}-{}.avro", self.root, short(hash)))
     }
 
     /// Where rebuilds keep what they have made so far.

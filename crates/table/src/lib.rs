@@ -24,6 +24,7 @@
 //! - `day`: copies of days that are over, for the organization at once; `stretch`
 //!   is which files such a copy, or a part of an index, was made of
 //! - `rebuild`: all of it made again from the journal
+//! - `iceberg`: the same files in the words that other engines know
 //! - `expire`: days whose time is over, and `hold`: what is kept all the same
 //! - `log` (what a record says), `state` (fold), `checkpoint` (the folded state
 //!   as objects), [`Table`] (one process's hold on it), [`TableSnapshot`] (what
@@ -62,6 +63,7 @@ mod expire;
 mod files;
 mod gather;
 mod hold;
+mod iceberg;
 mod index;
 mod keys;
 mod layout;

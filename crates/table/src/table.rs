@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::day::Copied;
 use crate::error::TableError;
 use crate::expire::Aged;
+use crate::iceberg::Publishing;
 use crate::index::Indexed;
 use crate::keys::KeyCache;
 use crate::layout::Layout;
@@ -81,6 +82,8 @@ pub struct Table {
     pub(crate) copied: Copied,
     /// What is not old enough yet.
     pub(crate) aged: Aged,
+    /// What is published for Iceberg's readers.
+    pub(crate) publishing: Publishing,
     /// An intent of someone else, and since when we leave it to them.
     left_alone: Option<(u64, Instant)>,
     /// The last sweep whose objects this process has deleted.
@@ -158,6 +161,7 @@ impl Table {
                 indexed: Indexed::default(),
                 copied: Copied::default(),
                 aged: Aged::default(),
+                publishing: Publishing::default(),
                 left_alone: None,
                 deleted_sweep: 0,
             })

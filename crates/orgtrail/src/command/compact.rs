@@ -35,6 +35,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         let compacted = table.compact(u64::MAX, &stop).await.context("compact")?;
         let indexed = table.index(u64::MAX, &stop).await.context("index")?;
         let copied = table.copy_days(u64::MAX, &stop).await.context("copy days")?;
+        table.publish().await.context("publish Iceberg metadata")?;
         anyhow::Ok((settled, compacted, indexed, copied))
     };
     // What has begun is finished; Ctrl-C ends between two steps.

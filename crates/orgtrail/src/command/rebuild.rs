@@ -78,7 +78,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         never = interrupted => match never {},
     };
     told.end();
-    crate::output::print(&reported(&report?))
+    let report = report?;
+    table.publish().await.context("publish Iceberg metadata")?;
+    crate::output::print(&reported(&report))
 }
 
 fn estimated(table: &Table, estimate: &RebuildEstimate) -> String {

@@ -11,6 +11,7 @@ mod derived;
 mod expire;
 mod faulty;
 mod golden;
+mod iceberg;
 mod old_logs;
 mod once;
 mod race;

@@ -298,7 +298,17 @@ impl World {
         objects: Arc<dyn ObjectStore>,
         seed: u64,
     ) -> Result<Table, TableError> {
-        self.table_with(objects, seed, limits()).await
+        self.table_with("memory://world", objects, seed, limits()).await
+    }
+
+    /// The same at a URL.
+    pub(crate) async fn table_at(
+        &self,
+        url: &str,
+        objects: Arc<dyn ObjectStore>,
+        seed: u64,
+    ) -> Result<Table, TableError> {
+        self.table_with(url, objects, seed, limits()).await
     }
 
     /// The same, as a release before row format 2 would have had it.
@@ -307,16 +317,18 @@ impl World {
         objects: Arc<dyn ObjectStore>,
         seed: u64,
     ) -> Result<Table, TableError> {
-        self.table_with(objects, seed, Limits { row_format: 1, ..limits() }).await
+        let limits = Limits { row_format: 1, ..limits() };
+        self.table_with("memory://world", objects, seed, limits).await
     }
 
     async fn table_with(
         &self,
+        url: &str,
         objects: Arc<dyn ObjectStore>,
         seed: u64,
         limits: Limits,
     ) -> Result<Table, TableError> {
-        let store = Store::from_objects(objects, "memory://world");
+        let store = Store::from_objects(objects, url);
         let seams = seams(seed);
         let Seams { clock, entropy, blocking } = seams.clone();
         let journal = Journal::new(store.clone(), clock, entropy, blocking);
