@@ -1,6 +1,9 @@
--- Athena: a table over the settled events with partition projection, and the views of
--- docs/sql.md. Accounts and regions are listed, so that no query has to name one;
--- `orgtrail schema --ddl athena --refresh` prints what to run when there are new ones.
+-- Athena: tables over the settled events with partition projection, and the views of
+-- docs/sql.md. Ask events: it reads a day's copy for the organization where there is one,
+-- and its partitions where there is none. Accounts and regions are listed, so that no
+-- query has to name one; `orgtrail schema --ddl athena --refresh` prints what to run,
+-- once a day, when there are new ones or more days have copies. Events that came late to
+-- a copied day are in orgtrail_events at once, and in events after they were copied.
 -- Run one statement at a time. Rows without a date of their own lie in
 -- date=1970-01-01, before this range.
 CREATE EXTERNAL TABLE orgtrail_events (
@@ -65,6 +68,71 @@ TBLPROPERTIES (
   'storage.location.template' =
     's3://BUCKET/PREFIX/trail/default/events/account=${account}/region=${region}/date=${date}/'
 );
+
+CREATE EXTERNAL TABLE orgtrail_days (
+  `eventversion` string,
+  `useridentity` struct<type:string,principalid:string,arn:string,accountid:string,accesskeyid:string,username:string,sessioncontext:struct<attributes:struct<creationdate:string,mfaauthenticated:string>,sessionissuer:struct<type:string,principalid:string,arn:string,accountid:string,username:string>,webidfederationdata:struct<federatedprovider:string,attributes:string>,sourceidentity:string,ec2roledelivery:string,ec2issuedinvpc:string,assumedroot:string>,invokedby:string,invokedbydelegate:struct<accountid:string>,identityprovider:string,credentialid:string,onbehalfof:struct<userid:string,identitystorearn:string>,inscopeof:struct<sourcearn:string,sourceaccount:string,issuertype:string,credentialsissuedto:string>>,
+  `eventtime` timestamp,
+  `eventsource` string,
+  `eventname` string,
+  `awsregion` string,
+  `sourceipaddress` string,
+  `useragent` string,
+  `errorcode` string,
+  `errormessage` string,
+  `requestparameters` string,
+  `responseelements` string,
+  `additionaleventdata` string,
+  `requestid` string,
+  `eventid` string,
+  `readonly` boolean,
+  `resources` array<struct<arn:string,arnprefix:string,accountid:string,type:string>>,
+  `eventtype` string,
+  `apiversion` string,
+  `managementevent` boolean,
+  `recipientaccountid` string,
+  `serviceeventdetails` string,
+  `sharedeventid` string,
+  `vpcendpointid` string,
+  `vpcendpointaccountid` string,
+  `eventcategory` string,
+  `addendum` string,
+  `sessioncredentialfromconsole` string,
+  `edgedevicedetails` string,
+  `tlsdetails` struct<tlsversion:string,ciphersuite:string,clientprovidedhostheader:string,keyexchange:string>,
+  `eventcontext` string,
+  `annotation` string,
+  `insightdetails` string,
+  `accountid` string,
+  `aggregatedeventid` string,
+  `timewindow` string,
+  `summary` string,
+  `metadata` string,
+  `eventdata` string,
+  `unmapped` string,
+  `nulls` string,
+  `anomalies` string,
+  `orgtrail_agent` string,
+  `orgtrail_record` bigint,
+  `orgtrail_row` bigint,
+  `account` string,
+  `region` string
+)
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/trail/default/days/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW',
+  'storage.location.template' = 's3://BUCKET/PREFIX/trail/default/days/date=${date}/'
+);
+
+-- No day has a copy for the organization at once.
+CREATE OR REPLACE VIEW events AS
+SELECT eventversion, useridentity, eventtime, eventsource, eventname, awsregion, sourceipaddress, useragent, errorcode, errormessage, requestparameters, responseelements, additionaleventdata, requestid, eventid, readonly, resources, eventtype, apiversion, managementevent, recipientaccountid, serviceeventdetails, sharedeventid, vpcendpointid, vpcendpointaccountid, eventcategory, addendum, sessioncredentialfromconsole, edgedevicedetails, tlsdetails, eventcontext, annotation, insightdetails, accountid, aggregatedeventid, timewindow, summary, metadata, eventdata, unmapped, nulls, anomalies, orgtrail_agent, orgtrail_record, orgtrail_row, account, region, "date"
+FROM orgtrail_events;
 
 CREATE OR REPLACE VIEW cloudtrail_logs AS
 SELECT
@@ -134,7 +202,7 @@ SELECT
   date_format("date", '%m') AS "month",
   date_format("date", '%d') AS "day",
   date_format("date", '%Y/%m/%d') AS "timestamp"
-FROM orgtrail_events;
+FROM events;
 
 CREATE OR REPLACE VIEW cloudtrail AS
 SELECT
@@ -201,7 +269,7 @@ SELECT
   date_format("date", '%Y/%m/%d') AS date_partition,
   region AS region_partition,
   account AS account_partition
-FROM orgtrail_events;
+FROM events;
 
 CREATE OR REPLACE VIEW cloudtrail_lake AS
 SELECT
@@ -237,4 +305,4 @@ SELECT
   eventcategory,
   tlsdetails,
   sessioncredentialfromconsole
-FROM orgtrail_events;
+FROM events;

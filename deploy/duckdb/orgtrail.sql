@@ -7,6 +7,9 @@ SELECT * FROM read_parquet('s3://BUCKET/PREFIX/trail/default/events/**/*.parquet
   hive_partitioning = true, union_by_name = true,
   hive_types = {'account': VARCHAR, 'region': VARCHAR, 'date': DATE});
 
+-- No day has a copy for the organization at once.
+CREATE OR REPLACE VIEW events_by_day AS SELECT * FROM events;
+
 -- A JSON object as a map of texts.
 CREATE OR REPLACE MACRO json_text_map(j) AS CASE WHEN json_type(j) = 'OBJECT' THEN
   map_from_entries(list_transform(json_keys(j), lambda k:

@@ -20,7 +20,7 @@ from odd import ABSENT, Files, compact, lines, log_file, nested, zstd
 MIB = 1 << 20
 SIZES = {
     "short": {"bomb": 256 * MIB, "record": 100 * MIB, "regions": 20_000, "cuts": 20},
-    "long": {"bomb": 4096 * MIB, "record": 100 * MIB, "regions": 100_000, "cuts": 120},
+    "long": {"bomb": 4096 * MIB, "record": 100 * MIB, "regions": 1_000_000, "cuts": 120},
 }
 
 # Texts that are meant to become paths, patterns, commands or numbers.

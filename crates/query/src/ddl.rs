@@ -145,7 +145,7 @@ fn both(place: &Place, quote: char) -> String {
     let columns = columns.join(", ");
     match place.is_copied(quote) {
         None => format!(
-            "-- No day has a copy for the organization at once.\n\
+            "-- No day is named that has a copy for the organization: `--store` and `--refresh` do that.\n\
              CREATE OR REPLACE VIEW {EVENTS} AS\nSELECT {columns}\nFROM orgtrail_events;\n"
         ),
         Some(copied) => format!(
@@ -178,7 +178,7 @@ fn column_lines(of: fn(&arrow::datatypes::DataType) -> String, quote: char) -> S
 /// DuckDB's view of days where they have a copy, and of partitions where they have none.
 fn duckdb_by_day(place: &Place) -> String {
     let Some(copied) = place.is_copied('"') else {
-        return "-- No day has a copy for the organization at once.\n\
+        return "-- No day is named that has a copy for the organization: `--store` and `--refresh` do that.\n\
                 CREATE OR REPLACE VIEW events_by_day AS SELECT * FROM events;\n"
             .to_owned();
     };

@@ -315,7 +315,7 @@ impl Wanted<'_> {
 
 /// A column by name, or what lies in one: a member of a struct, or a value of
 /// the JSON text that it holds.
-fn column(name: &str) -> Expr {
+pub(crate) fn column(name: &str) -> Expr {
     let (top, path) = name.split_once('.').unwrap_or((name, ""));
     let top = top.to_lowercase();
     let is_struct = fresh_schema()
@@ -329,40 +329,6 @@ fn column(name: &str) -> Expr {
         path => JsonGet::function().call(vec![col(Column::from_name(top)), lit(path)]),
     };
     found.alias(name)
-}
-
-/// The question of [`Engine::events`] as SQL, to begin a better one with.
-///
-/// # Errors
-/// If the filter cannot be meant, or a part of it has no SQL.
-pub fn as_sql(filter: &EventFilter, selection: &Selection) -> Result<String, QueryError> {
-    use datafusion::sql::unparser::expr_to_sql;
-    let unsaid = |error: DataFusionError| QueryError::Statement(error.strip_backtrace());
-    let columns: Vec<String> = selection
-        .columns
-        .iter()
-        .map(|name| {
-            expr_to_sql(&column(name)).map(|expression| match name.contains('.') {
-                true => format!("{expression} AS \"{}\"", name.replace('"', "\"\"")),
-                false => expression.to_string(),
-            })
-        })
-        .collect::<Result<_, _>>()
-        .map_err(unsaid)?;
-    let columns = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
-    let mut sql = format!("SELECT {columns}\nFROM {EVENTS}");
-    if let Some(condition) = filter.condition()? {
-        sql.push_str(&format!("\nWHERE {}", expr_to_sql(&condition).map_err(unsaid)?));
-    }
-    if selection.newest_first {
-        sql.push_str(
-            "\nORDER BY eventtime DESC NULLS LAST, orgtrail_record DESC, orgtrail_row DESC",
-        );
-    }
-    if let Some(limit) = selection.limit {
-        sql.push_str(&format!("\nLIMIT {limit}"));
-    }
-    Ok(sql)
 }
 
 fn read_only() -> SQLOptions {

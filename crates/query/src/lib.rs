@@ -29,6 +29,7 @@
 //! with literals; the SQL parser never sees them.
 
 mod answer;
+mod as_sql;
 mod copies;
 mod coverage;
 mod ddl;
@@ -55,9 +56,10 @@ mod view;
 mod views;
 
 pub use answer::Answer;
+pub use as_sql::as_sql;
 pub use coverage::{Coverage, SourceCoverage};
 pub use ddl::{Dialect, Place, ddl, refresh};
-pub use engine::{Engine, Options, Selection, TAIL_LIMIT_BYTES, as_sql};
+pub use engine::{Engine, Options, Selection, TAIL_LIMIT_BYTES};
 pub use error::QueryError;
 pub use filter::{EventFilter, InvalidFilter};
 pub use json_path::{InvalidPath, JsonPath};

@@ -42,11 +42,9 @@ use collect::Collector;
 use part::PartBuilder;
 pub use part::index_schema;
 
-/// Parts of one day's index; past that they are made again as one.
-const PARTS_MAX: usize = 8;
-
-/// Entries that are held in memory while a part is made.
-const ENTRIES_MAX: usize = 500_000;
+/// Parts of one day's index beside those that its entries need; past that they are
+/// made again.
+const PARTS_MAX: u64 = 8;
 
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 1024;
@@ -155,7 +153,10 @@ impl Table {
                 continue;
             }
             let made_of: u64 = parts.iter().map(|part| part.files).sum();
-            let is_worn = !parts.is_empty() && (parts.len() >= PARTS_MAX || alive * 2 < made_of);
+            let entries: u64 = parts.iter().map(|part| part.entries).sum();
+            let needed = entries / self.config.limits.index_entries_max.max(1) as u64;
+            let are_many = parts.len() as u64 >= needed + PARTS_MAX;
+            let is_worn = !parts.is_empty() && (are_many || alive * 2 < made_of);
             let replaces = if is_worn {
                 parts.iter().map(|part| part.path.clone()).collect()
             } else {
@@ -190,7 +191,7 @@ impl Table {
             last.clone_from(&file.path);
             used += 1;
             rows += file.rows;
-            if builder.len() >= ENTRIES_MAX {
+            if builder.len() >= self.config.limits.index_entries_max {
                 break;
             }
         }

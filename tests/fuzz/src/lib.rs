@@ -13,8 +13,9 @@ pub use memory::MemoryDisk;
 pub fn block_on<F: Future>(future: F) -> F::Output {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
             .build()
-            .expect("a runtime without drivers");
+            .expect("a runtime that waits for nothing but time");
     }
     RUNTIME.with(|runtime| runtime.block_on(future))
 }

@@ -15,6 +15,22 @@ async fn derive(table: &mut Table) {
     assert!(!table.copy_days(u64::MAX, &stop).await.expect("copy").more);
 }
 
+/// Each part is full with two or three files, so the day needs a dozen of them.
+#[tokio::test]
+async fn a_day_that_needs_many_parts_is_indexed_to_its_end() {
+    let mut world = World::new().await;
+    let mut table = world.table(Arc::clone(&world.objects), 1).await.expect("open");
+    for _ in 0..12 {
+        world.deliver_once(40).await;
+        drain(&mut table).await.expect("drain");
+    }
+    let stop = CancellationToken::new();
+    let report = table.index(1_000, &stop).await.expect("index");
+    assert!(report.parts > 18 && !report.more, "{report:?}");
+    assert_eq!(world.check_index().await, 0, "every file is covered");
+    assert_eq!(table.index(1, &stop).await.expect("index").parts, 0, "nothing is left to do");
+}
+
 #[tokio::test]
 async fn what_a_process_put_before_it_died_is_gone_with_the_next_part_of_its_day() {
     let mut world = World::new().await;
