@@ -82,7 +82,11 @@ pub(crate) fn main() -> ExitCode {
     // Two providers are linked by way of dependencies; rustls must not have to guess.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let cli = Cli::parse();
-    if matches!(cli.command, Command::Serve(_) | Command::Demo(_)) {
+    let is_at_work = matches!(
+        cli.command,
+        Command::Serve(_) | Command::Demo(_) | Command::Compact(_) | Command::Rebuild(_)
+    );
+    if is_at_work {
         crate::memory::bound();
     }
     log(&cli);
