@@ -77,11 +77,19 @@ impl EventsTable {
             col("indicator").in_list(values, false),
             &DFSchema::try_from(Arc::clone(&schema))?,
         )?;
-        let objects = parts.iter().map(|part| PartitionedFile::new(part.path.as_str(), part.bytes));
+        let may_name = |part: &&IndexPart| any_of.iter().any(|text| part.may_name(text));
+        let objects: Vec<PartitionedFile> = parts
+            .iter()
+            .filter(may_name)
+            .map(|part| PartitionedFile::new(part.path.as_str(), part.bytes))
+            .collect();
+        if objects.is_empty() {
+            return Ok(BTreeSet::new());
+        }
         let scan = self.scan_files(
             session,
             TableSchema::from(Arc::clone(&schema)),
-            objects.collect(),
+            objects,
             None,
             Some(Arc::clone(&condition)),
         )?;

@@ -23,16 +23,29 @@ use crate::log::{Body, Checkpoint, DataFile, Manifest, ObjectRef};
 use crate::state::{DateFiles, TableState};
 
 /// Folds the records after `state`, until the next one is absent.
-pub(crate) async fn advance(ledger: &Ledger, state: &mut TableState) -> Result<(), TableError> {
+pub(crate) async fn advance(
+    store: &Store,
+    ledger: &Ledger,
+    state: &mut TableState,
+) -> Result<(), TableError> {
     while let Some(record) = ledger.next(&state.ledger_head()).await.map_err(TableError::Ledger)? {
-        fold(state, &record)?;
+        fold(store, state, &record).await?;
     }
     Ok(())
 }
 
-/// Folds one record.
-pub(crate) fn fold(state: &mut TableState, record: &ledger::Record) -> Result<(), TableError> {
-    let body: Body = record.body().map_err(TableError::Ledger)?;
+/// Folds one record, with the list of files that it may name.
+pub(crate) async fn fold(
+    store: &Store,
+    state: &mut TableState,
+    record: &ledger::Record,
+) -> Result<(), TableError> {
+    let mut body: Body = record.body().map_err(TableError::Ledger)?;
+    if let Body::SettleCommit(commit) = &mut body
+        && let Some(list) = commit.files_in.take()
+    {
+        commit.files = listed(store, &list).await?;
+    }
     let head = Head { number: record.number, hash: record.hash };
     state
         .fold(head, record.at, body)
@@ -146,6 +159,20 @@ async fn listed(store: &Store, object: &ObjectRef) -> Result<Vec<DataFile>, Tabl
         return Err(damaged("its bytes do not have the hash in the log".into()));
     }
     serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
+}
+
+/// Puts the list of files that a record would be too long with.
+pub(crate) async fn put_list(
+    store: &Store,
+    layout: &Layout,
+    intent: u64,
+    files: &[DataFile],
+) -> Result<ObjectRef, TableError> {
+    let bytes = serde_json::to_vec(files).expect("a list of files is representable in JSON");
+    let hash = sha256(&bytes);
+    let path = layout.settled(intent, hash);
+    put(store, &path, bytes).await?;
+    Ok(ObjectRef { path: path.to_string(), sha256: hash })
 }
 
 /// Makes sure of an object whose name holds its hash. A store that answers "it

@@ -58,6 +58,8 @@ pub struct Limits {
     pub file_rows_max: u64,
     /// Settling is worth it when its files would have so many rows on average.
     pub settle_rows_per_file: u64,
+    /// A record names so many files of a settling; more are listed in an object.
+    pub files_named_max: usize,
     /// A part of an index ends with the file in which it gets so many entries.
     pub index_entries_max: usize,
     /// A day with fewer files is not copied for the organization at once,
@@ -85,6 +87,7 @@ impl Default for Limits {
             compact_bytes_max: 64 << 20,
             file_rows_max: 262_144,
             settle_rows_per_file: 1_000,
+            files_named_max: 8_192,
             index_entries_max: 500_000,
             day_files_min: 200,
             day_run_files_min: 64,

@@ -71,6 +71,23 @@ impl Footer {
         }
     }
 
+    /// The rows of row group `index`.
+    #[must_use]
+    pub fn group_rows(&self, index: usize) -> u64 {
+        self.groups().get(index).map_or(0, |group| group.num_rows().unsigned_abs())
+    }
+
+    /// A range that holds all texts of a top-level column of row group `index`, where the
+    /// file knows one.
+    #[must_use]
+    pub fn texts(&self, index: usize, column: &str) -> Option<(String, String)> {
+        let columns = self.groups().get(index)?.columns().iter();
+        let mut of_name = columns.filter(|one| one.column_path().string() == column);
+        let statistics = of_name.next()?.statistics()?;
+        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes?.to_vec()).ok();
+        Some((text(statistics.min_bytes_opt())?, text(statistics.max_bytes_opt())?))
+    }
+
     /// Reads row group `index`, whose byte range holds `bytes`, in batches.
     ///
     /// # Errors

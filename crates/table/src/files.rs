@@ -226,20 +226,29 @@ fn footer_of(bytes: &Bytes) -> Result<Footer, ParquetError> {
 
 /// Reads the footer of a committed file.
 pub(crate) async fn read_footer(store: &Store, file: &DataFile) -> Result<Footer, TableError> {
-    let path = Path::from(file.path.as_str());
-    let mut tail_bytes = FOOTER_GUESS_BYTES.min(file.bytes);
+    read_footer_of(store, &file.path, file.bytes).await
+}
+
+/// Reads the footer of a Parquet object of so many bytes.
+pub(crate) async fn read_footer_of(
+    store: &Store,
+    path: &str,
+    bytes: u64,
+) -> Result<Footer, TableError> {
+    let at = Path::from(path);
+    let mut tail_bytes = FOOTER_GUESS_BYTES.min(bytes);
     loop {
-        let tail = read_range(store, &path, file.bytes - tail_bytes..file.bytes).await?;
-        match Footer::parse(tail, file.bytes) {
+        let tail = read_range(store, &at, bytes - tail_bytes..bytes).await?;
+        match Footer::parse(tail, bytes) {
             Ok(footer) => return Ok(footer),
             Err(ParquetError::NeedMoreData(needed))
-                if needed as u64 > tail_bytes && needed as u64 <= file.bytes =>
+                if needed as u64 > tail_bytes && needed as u64 <= bytes =>
             {
                 tail_bytes = needed as u64;
             }
             Err(error) => {
                 let what = error.to_string();
-                return Err(TableError::Damaged { path: file.path.clone(), what });
+                return Err(TableError::Damaged { path: path.to_owned(), what });
             }
         }
     }

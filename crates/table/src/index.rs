@@ -13,10 +13,12 @@
 //! or of another stretch, is not covered and is read. So a late event, or a file
 //! that compaction has just written, is never missed; the next run adds a part
 //! for it. Several small parts, or ones that mostly name replaced files, are made
-//! again as one.
+//! again as one, and the parts of a large day are arranged by indicator.
 //!
-//! `collect` finds indicators in rows, `part` makes the Parquet file.
+//! `collect` finds indicators in rows, `part` makes the Parquet file, `arrange` makes
+//! many parts such that one is enough to ask.
 
+mod arrange;
 mod collect;
 mod part;
 
@@ -38,12 +40,13 @@ use crate::log::{Body, DataFile, IndexCommit};
 use crate::state::DateFiles;
 use crate::stretch::Stretch;
 use crate::table::{Table, Won};
+use arrange::{are_arranged, is_covered, made_of};
 use collect::Collector;
 use part::PartBuilder;
 pub use part::index_schema;
 
-/// Parts of one day's index beside those that its entries need; past that they are
-/// made again.
+/// Parts of one day's index; past that they are made again as one, and of a large day
+/// those that came since it was arranged are arranged with the others.
 const PARTS_MAX: u64 = 8;
 
 /// Rows that are decoded at once.
@@ -66,6 +69,20 @@ pub struct IndexPart {
     /// covers the file too.
     #[serde(flatten)]
     pub stretch: Stretch,
+    /// The least and the greatest indicator in it; parts of earlier releases do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<(String, String)>,
+}
+
+impl IndexPart {
+    /// Whether it may have entries of an indicator.
+    #[must_use]
+    pub fn may_name(&self, indicator: &str) -> bool {
+        let within = |(least, greatest): &(String, String)| {
+            (least.as_str()..=greatest.as_str()).contains(&indicator)
+        };
+        self.range.as_ref().is_none_or(within)
+    }
 }
 
 /// What indexing has done.
@@ -88,12 +105,20 @@ pub struct IndexReport {
 /// Which files of a date were found to be indexed.
 pub(crate) type Indexed = BTreeMap<Date, DateFiles>;
 
-/// The files that the next part is made of.
-struct Due {
-    date: Date,
-    files: Vec<DataFile>,
-    /// Parts that it takes the place of.
-    replaces: Vec<String>,
+/// What is to be done next.
+enum Due {
+    /// A part is made of these files, and takes the place of those parts.
+    Part { date: Date, files: Vec<DataFile>, replaces: Vec<String> },
+    /// The parts of a day are arranged.
+    Arrange(Date),
+}
+
+impl Due {
+    fn date(&self) -> Date {
+        match self {
+            Self::Part { date, .. } | Self::Arrange(date) => *date,
+        }
+    }
 }
 
 impl Table {
@@ -123,11 +148,18 @@ impl Table {
                     report.more = true;
                     break;
                 }
-                let parts = self.state.indexes.get(&due.date).map_or(&[][..], Vec::as_slice);
+                let parts = self.state.indexes.get(&due.date()).map_or(&[][..], Vec::as_slice);
                 let named = parts.iter().map(|part| part.path.as_str()).collect();
-                self.remove_unnamed(&self.layout.indexes(due.date), &named).await?;
-                let Some(index) = self.write_part(due, &mut report).await? else { continue };
-                if self.append(&Body::Index(index)).await? == Won::Theirs {
+                self.remove_unnamed(&self.layout.indexes(due.date()), &named).await?;
+                let made = match due {
+                    Due::Part { date, files, replaces } => {
+                        let index = self.write_part(date, files, replaces, &mut report).await?;
+                        index.map(Body::Index)
+                    }
+                    Due::Arrange(date) => self.arrange(date, &mut report).await?.map(Body::Arrange),
+                };
+                let Some(made) = made else { continue };
+                if self.append(&made).await? == Won::Theirs {
                     report.more = true;
                     break;
                 }
@@ -146,24 +178,27 @@ impl Table {
             let mut files = date_files(&self.store, &of_date).await?;
             files.sort_by(|one, other| one.path.cmp(&other.path));
             let parts = self.state.indexes.get(&date).map_or(&[][..], Vec::as_slice);
-            let covered = |file: &DataFile| parts.iter().any(|part| part.stretch.covers(file));
+            let covered = |file: &DataFile| is_covered(parts, file);
             let alive = files.iter().filter(|file| covered(file)).count() as u64;
+            let entries: u64 = parts.iter().map(|part| part.entries).sum();
+            let is_large = entries > self.config.limits.index_entries_max as u64;
             if alive == files.len() as u64 {
+                if is_large && !are_arranged(parts) && are_worth_arranging(parts) {
+                    return Ok(Some(Due::Arrange(date)));
+                }
                 self.indexed.insert(date, of_date);
                 continue;
             }
-            let made_of: u64 = parts.iter().map(|part| part.files).sum();
-            let entries: u64 = parts.iter().map(|part| part.entries).sum();
-            let needed = entries / self.config.limits.index_entries_max.max(1) as u64;
-            let are_many = parts.len() as u64 >= needed + PARTS_MAX;
-            let is_worn = !parts.is_empty() && (are_many || alive * 2 < made_of);
+            // Of a large day what is there already is worth keeping.
+            let are_many = !is_large && parts.len() as u64 >= PARTS_MAX;
+            let is_worn = !parts.is_empty() && (are_many || alive * 2 < made_of(parts));
             let replaces = if is_worn {
                 parts.iter().map(|part| part.path.clone()).collect()
             } else {
                 files.retain(|file| !covered(file));
                 Vec::new()
             };
-            return Ok(Some(Due { date, files, replaces }));
+            return Ok(Some(Due::Part { date, files, replaces }));
         }
         Ok(None)
     }
@@ -172,10 +207,11 @@ impl Table {
     /// state was old, and is not any more.
     async fn write_part(
         &mut self,
-        due: Due,
+        date: Date,
+        files: Vec<DataFile>,
+        replaces: Vec<String>,
         report: &mut IndexReport,
     ) -> Result<Option<IndexCommit>, TableError> {
-        let Due { date, files, replaces } = due;
         let mut builder = PartBuilder::default();
         let (mut first, mut last) = (None, String::new());
         let (mut used, mut rows) = (0, 0);
@@ -195,28 +231,35 @@ impl Table {
                 break;
             }
         }
-        let entries = builder.len() as u64;
+        let stretch = Stretch { to: self.state.head, first: first.unwrap_or_default(), last };
+        report.files += used;
+        report.rows += rows;
+        report.entries += builder.len() as u64;
+        let part = self.put_part(date, builder, stretch, used, report).await?;
+        Ok(Some(IndexCommit { date, part, replaces }))
+    }
+
+    /// Puts a part of so many files.
+    async fn put_part(
+        &self,
+        date: Date,
+        builder: PartBuilder,
+        stretch: Stretch,
+        files: u64,
+        report: &mut IndexReport,
+    ) -> Result<IndexPart, TableError> {
+        let (entries, range) = (builder.len() as u64, builder.range());
         let bytes = self.seams.blocking.run(move || builder.finish()).await;
         let bytes = bytes.map_err(|error| encode_failed(&error))?;
-        let to = self.state.head;
         let hash = sha256(&bytes);
-        let path = self.layout.index(date, to + 1, hash);
-        let part = IndexPart {
-            path: path.to_string(),
-            bytes: bytes.len() as u64,
-            sha256: hash,
-            entries,
-            files: used,
-            stretch: Stretch { to, first: first.unwrap_or_default(), last },
-        };
+        let path = self.layout.index(date, self.state.head + 1, hash);
+        let length = bytes.len() as u64;
         let put = self.store.ensure(&path, bytes).await;
         put.map_err(|error| TableError::Store(StoreError::from(error)))?;
         report.parts += 1;
-        report.files += used;
-        report.rows += rows;
-        report.entries += entries;
-        report.bytes += part.bytes;
-        Ok(Some(IndexCommit { date, part, replaces }))
+        report.bytes += length;
+        let path = path.to_string();
+        Ok(IndexPart { path, bytes: length, sha256: hash, entries, files, stretch, range })
     }
 
     async fn collect_file(
@@ -246,4 +289,12 @@ impl Table {
         }
         Ok(builder)
     }
+}
+
+/// Whether no part was arranged yet, or many came since.
+fn are_worth_arranging(parts: &[IndexPart]) -> bool {
+    let is_of = |stretch: &Stretch| parts.iter().filter(|part| part.stretch == *stretch).count();
+    // Parts that were arranged together are of one stretch.
+    let largest = parts.iter().map(|part| is_of(&part.stretch)).max().unwrap_or(0);
+    parts.len() >= 2 && (largest < 2 || (parts.len() - largest) as u64 >= PARTS_MAX)
 }

@@ -32,6 +32,9 @@
 //!
 //! {"settle_commit":{"intent":9,"rows":899,"files":[…]}}
 //!
+//! {"settle_commit":{"intent":9,"rows":250000,"files":[],
+//!   "files_in":{"path":"trail/default/table/settled/….json","sha256":"…"}}}
+//!
 //! {"compact_intent":{"inputs":[["trail/default/events/…/….parquet","…"]],"row_format":2,
 //!                    "file_rows_max":262144}}
 //!
@@ -42,6 +45,8 @@
 //!
 //! {"index":{"date":"2026-11-20","part":{"path":"trail/default/index/date=2026-11-20/….parquet",
 //!   "bytes":31000,"sha256":"…","entries":4100,"files":40,"to":31,"first":"…","last":"…"},"replaces":[]}}
+//!
+//! {"arrange":{"date":"2026-11-20","parts":[{…,"range":["…","…"]},…],"replaces":["…"]}}
 //!
 //! {"day":{"date":"2026-11-20","part":{"file":{…},"files":900,"to":31,"first":"…","last":"…"},
 //!   "replaces":[]}}
@@ -105,6 +110,8 @@ pub(crate) enum Body {
     Checkpoint(Checkpoint),
     /// A part of a day's index is there.
     Index(IndexCommit),
+    /// The parts of a day's index are others, arranged by indicator.
+    Arrange(Arranged),
     /// A part of a day's copy is there.
     Day(DayCommit),
     /// Files whose time is over leave the table.
@@ -344,8 +351,11 @@ pub(crate) struct SettleCommit {
     pub(crate) intent: u64,
     /// Rows that moved.
     pub(crate) rows: u64,
-    /// The files it wrote.
+    /// The files it wrote,
     pub(crate) files: Vec<DataFile>,
+    /// or the object that lists them, where they are very many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) files_in: Option<ObjectRef>,
 }
 
 /// What compaction will do, whoever does it.
@@ -476,6 +486,18 @@ pub(crate) struct IndexCommit {
     pub(crate) replaces: Vec<String>,
 }
 
+/// All parts of a day's index, arranged by indicator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Arranged {
+    /// The day.
+    pub(crate) date: Date,
+    /// The parts.
+    pub(crate) parts: Vec<IndexPart>,
+    /// Paths of those that they take the place of.
+    pub(crate) replaces: Vec<String>,
+}
+
 /// Objects that no later record may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sweep {
@@ -502,6 +524,8 @@ struct Members {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     index: Option<IndexCommit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    arrange: Option<Arranged>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     day: Option<DayCommit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expire: Option<Expire>,
@@ -527,6 +551,7 @@ impl From<Body> for Members {
             Body::CompactCommit(commit) => members.compact_commit = Some(commit),
             Body::Checkpoint(checkpoint) => members.checkpoint = Some(checkpoint),
             Body::Index(index) => members.index = Some(index),
+            Body::Arrange(arranged) => members.arrange = Some(arranged),
             Body::Day(day) => members.day = Some(day),
             Body::Expire(expire) => members.expire = Some(expire),
             Body::Hold(hold) => members.hold = Some(hold),
@@ -551,6 +576,7 @@ impl TryFrom<Members> for Body {
             compact_commit,
             checkpoint,
             index,
+            arrange,
             day,
             expire,
             hold,
@@ -567,6 +593,7 @@ impl TryFrom<Members> for Body {
             compact_commit.map(Self::CompactCommit),
             checkpoint.map(Self::Checkpoint),
             index.map(Self::Index),
+            arrange.map(Self::Arrange),
             day.map(Self::Day),
             expire.map(Self::Expire),
             hold.map(Self::Hold),

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use crate::checkpoint::put_list;
 use crate::decode::Footer;
 use crate::error::TableError;
 use crate::files::{NewFile, PUTS_IN_FLIGHT, put_file, read_footer, read_range};
@@ -133,7 +134,12 @@ impl Table {
             let what = format!("settling made {} rows of {rows_in}", report.rows);
             return Err(TableError::Contradiction { number, what });
         }
-        let commit = SettleCommit { intent: number, rows: report.rows, files };
+        let mut commit = SettleCommit { intent: number, rows: report.rows, files, files_in: None };
+        if commit.files.len() > self.config.limits.files_named_max {
+            let files = std::mem::take(&mut commit.files);
+            let list = put_list(&self.store, &self.layout, number, &files).await?;
+            commit.files_in = Some(list);
+        }
         self.append(&Body::SettleCommit(commit)).await?;
         self.known.clear();
         Ok(report)

@@ -98,7 +98,7 @@ impl TableSnapshot {
             let layout = Layout::new(trail)?;
             let ledger = Ledger::new(store.clone(), layout.log());
             let mut state = checkpoint::newest(store, &ledger, &layout).await?;
-            checkpoint::advance(&ledger, &mut state).await?;
+            checkpoint::advance(store, &ledger, &mut state).await?;
             Ok(Self { store: store.clone(), state })
         })
     }

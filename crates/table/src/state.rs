@@ -31,8 +31,9 @@ use crate::hold::Hold;
 use crate::index::IndexPart;
 use crate::layout::{Layout, Place};
 use crate::log::{
-    Body, Checkpoint, CompactCommit, CompactIntent, Counts, DamagedSegment, DataFile, KeysAdded,
-    Manifest, PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent, Sweep,
+    Arranged, Body, Checkpoint, CompactCommit, CompactIntent, Counts, DamagedSegment, DataFile,
+    IndexCommit, KeysAdded, Manifest, PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent,
+    Sweep,
 };
 use crate::partition::Regions;
 pub use rebuild::Rebuild;
@@ -306,7 +307,12 @@ impl TableState {
             Body::CompactIntent(intent) => self.begin_compaction(head.number, at, intent)?,
             Body::CompactCommit(commit) => self.commit_compaction(at, commit)?,
             Body::Checkpoint(checkpoint) => self.fold_checkpoint(head.number, checkpoint)?,
-            Body::Index(index) => self.fold_index(index)?,
+            Body::Index(IndexCommit { date, part, replaces }) => {
+                self.fold_index(date, vec![part], replaces)?;
+            }
+            Body::Arrange(Arranged { date, parts, replaces }) => {
+                self.fold_index(date, parts, replaces)?;
+            }
             Body::Day(day) => self.fold_day(at, day)?,
             Body::Expire(expire) => self.fold_expire(at, expire)?,
             Body::Hold(hold) => self.fold_hold(hold)?,

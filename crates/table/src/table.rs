@@ -145,7 +145,7 @@ impl Table {
             let layout = Layout::new(trail)?;
             let ledger = Ledger::new(store.clone(), layout.log());
             let mut state = checkpoint::newest(&store, &ledger, &layout).await?;
-            checkpoint::advance(&ledger, &mut state).await?;
+            checkpoint::advance(&store, &ledger, &mut state).await?;
             Ok(Self {
                 store,
                 journal,
@@ -191,7 +191,7 @@ impl Table {
             let open_before = self.state.open.as_ref().map(|open| open.number);
             let position = self.state.position;
             // Some records may be folded although the next one could not be read.
-            let advanced = checkpoint::advance(&self.ledger, &mut self.state).await;
+            let advanced = checkpoint::advance(&self.store, &self.ledger, &mut self.state).await;
             if self.state.position != position {
                 self.reader = None;
             }
@@ -246,11 +246,11 @@ impl Table {
             .map_err(TableError::Append)?;
         match appended {
             Appended::Ours(record) => {
-                checkpoint::fold(&mut self.state, &record)?;
+                checkpoint::fold(&self.store, &mut self.state, &record).await?;
                 Ok(Won::Ours(record.number))
             }
             Appended::Theirs(record) => {
-                checkpoint::fold(&mut self.state, &record)?;
+                checkpoint::fold(&self.store, &mut self.state, &record).await?;
                 if let Some(open) = &self.state.open {
                     self.left_alone = Some((open.number, Instant::now()));
                 }

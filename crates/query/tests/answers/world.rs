@@ -53,6 +53,7 @@ impl World {
         let config = Config {
             limits: table::Limits {
                 partition_rows_min: 60,
+                index_entries_max: 300,
                 day_files_min: 4,
                 day_run_files_min: 2,
                 ..table::Limits::default()

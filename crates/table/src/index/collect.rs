@@ -34,6 +34,13 @@ pub(super) struct Seen {
     row: u64,
 }
 
+impl Seen {
+    /// What an index says of an indicator.
+    pub(super) fn of(rows: i64, first: Option<i64>, last: Option<i64>) -> Self {
+        Self { rows: rows.unsigned_abs(), first, last, row: 0 }
+    }
+}
+
 /// Indicators of one row group.
 #[derive(Default)]
 pub(super) struct Collector {

@@ -1,7 +1,7 @@
 //! One part of an index as a Parquet file, sorted by indicator.
 //!
 //! A lookup reads the footer, finds in the page index which pages can hold its
-//! indicator, and reads those: so pages are small, and the row groups large.
+//! indicator, and reads those.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -23,6 +23,9 @@ use super::collect::Seen;
 
 /// Entries of a page.
 const PAGE_ROWS: usize = 2_048;
+
+/// Entries of a row group; whoever arranges parts holds one in memory.
+const GROUP_ROWS: usize = 32 << 10;
 
 /// Entries that become one Arrow batch.
 const BATCH_ROWS: usize = 16 << 10;
@@ -50,6 +53,7 @@ pub fn index_schema() -> SchemaRef {
 #[derive(Default)]
 pub(super) struct PartBuilder {
     files: Vec<String>,
+    places: HashMap<String, usize>,
     entries: Vec<Entry>,
 }
 
@@ -72,6 +76,25 @@ impl PartBuilder {
         let row_group = i32::try_from(row_group).unwrap_or(i32::MAX);
         let entry = |(indicator, seen)| Entry { indicator, file, row_group, seen };
         self.entries.extend(seen.into_iter().map(entry));
+    }
+
+    /// Adds what is known of an indicator in a row group of a file.
+    pub(super) fn push(&mut self, indicator: &str, file: &str, row_group: i32, seen: Seen) {
+        let place = match self.places.get(file) {
+            Some(place) => *place,
+            None => {
+                self.files.push(file.to_owned());
+                self.places.insert(file.to_owned(), self.files.len() - 1);
+                self.files.len() - 1
+            }
+        };
+        self.entries.push(Entry { indicator: indicator.into(), file: place, row_group, seen });
+    }
+
+    /// The least and the greatest indicator.
+    pub(super) fn range(&self) -> Option<(String, String)> {
+        let indicators = || self.entries.iter().map(|entry| &entry.indicator);
+        Some((indicators().min()?.to_string(), indicators().max()?.to_string()))
     }
 
     /// The number of entries.
@@ -125,6 +148,7 @@ fn properties() -> WriterProperties {
     WriterProperties::builder()
         .set_created_by(concat!("orgtrail ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_write_batch_size(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Chunk)

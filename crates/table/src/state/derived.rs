@@ -2,19 +2,27 @@
 //! of days.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use super::TableState;
-use crate::log::{DayCommit, IndexCommit};
+use crate::index::IndexPart;
+use crate::log::DayCommit;
 
 impl TableState {
-    pub(super) fn fold_index(&mut self, index: IndexCommit) -> Result<(), String> {
+    pub(super) fn fold_index(
+        &mut self,
+        date: Date,
+        added: Vec<IndexPart>,
+        replaces: Vec<String>,
+    ) -> Result<(), String> {
         self.check_nothing_open()?;
-        let IndexCommit { date, part, replaces } = index;
-        if part.stretch.to > self.head || !self.dates.contains_key(&date) {
-            return Err(format!("it indexes files of {date} up to record {}", part.stretch.to));
-        }
-        if self.retired.contains(&part.path) || self.swept.contains(&part.path) {
-            return Err(format!("it names {}, which was swept", part.path));
+        for part in &added {
+            if part.stretch.to > self.head || !self.dates.contains_key(&date) {
+                return Err(format!("it indexes files of {date} up to record {}", part.stretch.to));
+            }
+            if self.retired.contains(&part.path) || self.swept.contains(&part.path) {
+                return Err(format!("it names {}, which was swept", part.path));
+            }
         }
         let parts = self.indexes.entry(date).or_default();
         let before = parts.len();
@@ -23,7 +31,7 @@ impl TableState {
             return Err(format!("it replaces parts that the index of {date} does not have"));
         }
         self.retired.extend(replaces);
-        parts.push(part);
+        parts.extend(added);
         Ok(())
     }
 

@@ -24,10 +24,20 @@ async fn a_day_that_needs_many_parts_is_indexed_to_its_end() {
         world.deliver_once(40).await;
         drain(&mut table).await.expect("drain");
     }
+    assert!(!world.below("table/settled").await.is_empty(), "long lists are objects");
     let stop = CancellationToken::new();
     let report = table.index(1_000, &stop).await.expect("index");
     assert!(report.parts > 18 && !report.more, "{report:?}");
     assert_eq!(world.check_index().await, 0, "every file is covered");
+    // Each indicator is in one of them, and the log tells in which.
+    let snapshot = world.check_snapshot().await;
+    for date in snapshot.dates() {
+        let mut ranges: Vec<_> =
+            snapshot.index_of(date).iter().map(|part| part.range.clone().expect("told")).collect();
+        ranges.sort();
+        assert!(ranges.len() > 2, "{ranges:?}");
+        assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ranges:?}");
+    }
     assert_eq!(table.index(1, &stop).await.expect("index").parts, 0, "nothing is left to do");
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn limits() -> Limits {
         compact_bytes_max: 1 << 20,
         file_rows_max: 10,
         settle_rows_per_file: 1_000,
+        files_named_max: 9,
         index_entries_max: 12,
         day_files_min: 2,
         day_run_files_min: 2,
