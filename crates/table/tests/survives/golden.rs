@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use table::Limits;
 
-use crate::world::{World, drain};
+use crate::world::{World, drain, limits};
 
 /// Hashes and sizes of Parquet follow from the encoder, which may change.
 fn without_encoder(value: &mut serde_json::Value) {
@@ -41,11 +42,19 @@ fn hidden_hash(text: &str) -> String {
     }
 }
 
+/// Bounds under which a settling's record names its files.
+fn named() -> Limits {
+    Limits { files_named_max: 100, ..limits() }
+}
+
 #[tokio::test]
 async fn the_logs_records_read_as_documented() {
     let mut world = World::new().await;
     world.deliver(12).await;
-    let mut table = world.table(Arc::clone(&world.objects), 2).await.expect("open");
+    let mut table = world
+        .table_with("memory://world", Arc::clone(&world.objects), 2, named())
+        .await
+        .expect("open");
     drain(&mut table).await.expect("drain");
     world.deliver(2).await;
     drain(&mut table).await.expect("drain");

@@ -53,7 +53,7 @@ pub(crate) fn limits() -> Limits {
         compact_bytes_max: 1 << 20,
         file_rows_max: 10,
         settle_rows_per_file: 1_000,
-        files_named_max: 9,
+        files_named_max: 3,
         index_entries_max: 12,
         day_files_min: 2,
         day_run_files_min: 2,
@@ -323,7 +323,7 @@ impl World {
         self.table_with("memory://world", objects, seed, limits).await
     }
 
-    async fn table_with(
+    pub(crate) async fn table_with(
         &self,
         url: &str,
         objects: Arc<dyn ObjectStore>,
