@@ -129,7 +129,7 @@ TBLPROPERTIES (
   'storage.location.template' = 's3://BUCKET/PREFIX/trail/default/days/date=${date}/'
 );
 
--- No day has a copy for the organization at once.
+-- No day is named that has a copy for the organization: `--store` and `--refresh` do that.
 CREATE OR REPLACE VIEW events AS
 SELECT eventversion, useridentity, eventtime, eventsource, eventname, awsregion, sourceipaddress, useragent, errorcode, errormessage, requestparameters, responseelements, additionaleventdata, requestid, eventid, readonly, resources, eventtype, apiversion, managementevent, recipientaccountid, serviceeventdetails, sharedeventid, vpcendpointid, vpcendpointaccountid, eventcategory, addendum, sessioncredentialfromconsole, edgedevicedetails, tlsdetails, eventcontext, annotation, insightdetails, accountid, aggregatedeventid, timewindow, summary, metadata, eventdata, unmapped, nulls, anomalies, orgtrail_agent, orgtrail_record, orgtrail_row, account, region, "date"
 FROM orgtrail_events;

@@ -7,7 +7,7 @@ SELECT * FROM read_parquet('s3://BUCKET/PREFIX/trail/default/events/**/*.parquet
   hive_partitioning = true, union_by_name = true,
   hive_types = {'account': VARCHAR, 'region': VARCHAR, 'date': DATE});
 
--- No day has a copy for the organization at once.
+-- No day is named that has a copy for the organization: `--store` and `--refresh` do that.
 CREATE OR REPLACE VIEW events_by_day AS SELECT * FROM events;
 
 -- A JSON object as a map of texts.

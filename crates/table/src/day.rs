@@ -24,7 +24,6 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use futures::future::BoxFuture;
 use integrity::sha256;
-use jiff::Timestamp;
 use jiff::civil::Date;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
@@ -35,7 +34,7 @@ use crate::checkpoint::date_files;
 use crate::choose::choose;
 use crate::encode::{Encoded, FileWriter, Kind};
 use crate::error::TableError;
-use crate::files::{ENCODE_BATCH_ROWS, RowAt, encode_failed, read_footer, read_range};
+use crate::files::{ENCODE_BATCH_ROWS, RowAt, data_file, encode_failed, read_footer, read_range};
 use crate::layout::Layout;
 use crate::log::{Body, DataFile, DayCommit};
 use crate::order::{RowOrder, with_partitions};
@@ -193,24 +192,14 @@ impl Table {
         }
         let Some(stretch) = stretch else { return Ok(None) };
         let encoded = self.seams.blocking.run(move || encode(&rows)).await;
-        let Encoded { bytes, rows, eventtime } = encoded?;
-        if rows != rows_in {
-            let what = format!("a copy of the day has {rows} rows of {rows_in}");
+        let encoded = encoded?;
+        if encoded.rows != rows_in {
+            let what = format!("a copy of the day has {} rows of {rows_in}", encoded.rows);
             return Err(TableError::Damaged { path: stretch.first, what });
         }
-        let hash = sha256(&bytes);
-        let path = self.layout.day(date, to + 1, hash);
-        let time = |micros: i64| Timestamp::from_microsecond(micros).ok();
-        let file = DataFile {
-            path: path.to_string(),
-            partition: None,
-            rows,
-            bytes: bytes.len() as u64,
-            sha256: hash,
-            min_eventtime: eventtime.and_then(|(min, _)| time(min)),
-            max_eventtime: eventtime.and_then(|(_, max)| time(max)),
-        };
-        let put = self.store.ensure(&path, bytes).await;
+        let path = self.layout.day(date, to + 1, sha256(&encoded.bytes));
+        let file = data_file(&path, None, &encoded);
+        let put = self.store.ensure(&path, encoded.bytes).await;
         put.map_err(|error| TableError::Store(StoreError::from(error)))?;
         let parts = self.state.days.get(&date).map_or(&[][..], Vec::as_slice);
         let met = parts.iter().filter(|part| part.stretch.meets(&stretch));

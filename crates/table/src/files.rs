@@ -189,17 +189,23 @@ pub(crate) async fn put_file(store: &Store, file: NewFile) -> Result<(DataFile, 
             return Err(TableError::Damaged { path: path.to_string(), what });
         }
     }
+    // What lies there is what is committed.
+    let file = data_file(&path, partition, &Encoded { bytes, ..encoded });
+    Ok((file, created))
+}
+
+/// What the log says of an encoded file.
+pub(crate) fn data_file(path: &Path, partition: Option<Partition>, encoded: &Encoded) -> DataFile {
     let time = |micros: i64| Timestamp::from_microsecond(micros).ok();
-    let file = DataFile {
+    DataFile {
         path: path.to_string(),
         partition,
         rows: encoded.rows,
-        bytes: bytes.len() as u64,
-        sha256: sha256(&bytes),
+        bytes: encoded.bytes.len() as u64,
+        sha256: sha256(&encoded.bytes),
         min_eventtime: encoded.eventtime.and_then(|(min, _)| time(min)),
         max_eventtime: encoded.eventtime.and_then(|(_, max)| time(max)),
-    };
-    Ok((file, created))
+    }
 }
 
 /// Creates an object. If there is one, gives its bytes instead of ours, and false.

@@ -2,18 +2,16 @@
 
 use futures::TryStreamExt;
 use integrity::sha256;
-use jiff::Timestamp;
 use journal::State as JournalState;
 use ledger::Head;
 use store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::{RebuildProgress, RebuildReport, Step, Tell};
-use crate::encode::Encoded;
 use crate::error::TableError;
-use crate::files::encode_by_day;
+use crate::files::{data_file, encode_by_day};
 use crate::gather::{Gathered, pin};
-use crate::log::{Body, DataFile, PassIntent, RebuildStep};
+use crate::log::{Body, PassIntent, RebuildStep};
 use crate::partition::Regions;
 use crate::pass::KEYS_SINCE;
 use crate::quarantine::Quarantine;
@@ -116,20 +114,10 @@ impl Table {
     ) -> Result<bool, TableError> {
         let encoded = self.seams.blocking.run(move || encode_by_day(&passes)).await?;
         let mut file = None;
-        if let Some(Encoded { bytes, rows, eventtime }) = encoded {
-            let hash = sha256(&bytes);
-            let path = self.layout.rebuild_rows(number, to, hash);
-            let time = |micros: i64| Timestamp::from_microsecond(micros).ok();
-            file = Some(DataFile {
-                path: path.to_string(),
-                partition: None,
-                rows,
-                bytes: bytes.len() as u64,
-                sha256: hash,
-                min_eventtime: eventtime.and_then(|(min, _)| time(min)),
-                max_eventtime: eventtime.and_then(|(_, max)| time(max)),
-            });
-            let put = self.store.ensure(&path, bytes).await;
+        if let Some(encoded) = encoded {
+            let path = self.layout.rebuild_rows(number, to, sha256(&encoded.bytes));
+            file = Some(data_file(&path, None, &encoded));
+            let put = self.store.ensure(&path, encoded.bytes).await;
             put.map_err(|error| TableError::Store(StoreError::from(error)))?;
         }
         let read = Body::Rebuild(RebuildStep::Read { to, file, regions });

@@ -14,7 +14,7 @@ use super::{Left, RebuildProgress, RebuildReport, Step, Tell};
 use crate::checkpoint::date_files;
 use crate::encode::Encoded;
 use crate::error::TableError;
-use crate::files::{NewFile, put, read_footer, read_range};
+use crate::files::{NewFile, data_file, put, read_footer, read_range};
 use crate::keys::{Place, place_of};
 use crate::layout::{self, Layout};
 use crate::log::{Body, CompactIntent, DataFile};
@@ -177,20 +177,10 @@ impl Table {
         part: usize,
         encoded: Encoded,
     ) -> Result<DataFile, TableError> {
-        let Encoded { bytes, rows, eventtime } = encoded;
-        let hash = sha256(&bytes);
+        let hash = sha256(&encoded.bytes);
         let path = self.layout.rebuild_file(number, partition, part, hash);
-        let time = |micros: i64| jiff::Timestamp::from_microsecond(micros).ok();
-        let file = DataFile {
-            path: path.to_string(),
-            partition: Some(partition.clone()),
-            rows,
-            bytes: bytes.len() as u64,
-            sha256: hash,
-            min_eventtime: eventtime.and_then(|(min, _)| time(min)),
-            max_eventtime: eventtime.and_then(|(_, max)| time(max)),
-        };
-        let put = self.store.ensure(&path, bytes).await;
+        let file = data_file(&path, Some(partition.clone()), &encoded);
+        let put = self.store.ensure(&path, encoded.bytes).await;
         put.map_err(|error| TableError::Store(StoreError::from(error)))?;
         Ok(file)
     }
