@@ -17,6 +17,12 @@ use crate::views::EVENTS;
 /// # Errors
 /// If the filter cannot be meant, or a part of it has no SQL.
 pub fn as_sql(filter: &EventFilter, selection: &Selection) -> Result<String, QueryError> {
+    for time in [filter.from, filter.to].into_iter().flatten() {
+        // SQL's TIMESTAMP is nanoseconds here, which end in the year 2262.
+        if i64::try_from(time.as_nanosecond()).is_err() {
+            return Err(unsaid(DataFusionError::Plan(format!("no TIMESTAMP is as far as {time}"))));
+        }
+    }
     let said = |expression: &Expr| said(expression).map_err(unsaid);
     let columns: Vec<String> = selection
         .columns
@@ -67,6 +73,14 @@ fn said(expression: &Expr) -> Result<String, DataFusionError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_sql_cannot_say_is_not_said_otherwise() {
+        let from = "4150-11-20T10:15:01Z".parse().ok();
+        let filter = EventFilter { from, ..EventFilter::default() };
+        let error = as_sql(&filter, &Selection::default()).expect_err("no SQL");
+        assert!(error.to_string().contains("4150-11-20T10:15:01Z"), "{error}");
+    }
 
     #[test]
     fn a_text_ends_where_it_ends_whatever_stands_in_it() {
