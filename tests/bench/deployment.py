@@ -142,6 +142,18 @@ class Deployment:
             config.replace(".toml", ".log"),
         )
 
+    def take_in(self, logs):
+        """Lets an organization's agent read logs to their end, and the server drain;
+        gives what the two used."""
+        server = self.serve()
+        config = self.agent(ORGANIZATION_ACCOUNT, "central", logs, organization=True)
+        agent = self.run_agent(config, "--once").wait()
+        assert agent.status == 0, f"the agent ended with {agent.status}: {config}"
+        server.stop()
+        served = server.wait()
+        assert served.status == 0, f"the server failed: {self.path('server.log')}"
+        return served, agent
+
     def status(self):
         command = [program("orgtrail"), "status", "--store", f"file://{self.store}", "-o", "json"]
         return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)

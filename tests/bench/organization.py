@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from deployment import MIB, ORGANIZATION_ACCOUNT, TOP, Deployment, Process, build, program
+from deployment import MIB, TOP, Deployment, Process, build, program
 from questions import QUESTIONS, by_duckdb, by_orgtrail, values_of
 
 
@@ -42,13 +42,7 @@ def told(what, usages, events, folder=None):
 
 def fill(sample, directory, events):
     house = Deployment(directory)
-    server = house.serve()
-    config = house.agent(ORGANIZATION_ACCOUNT, "central", os.path.join(sample, "logs"), organization=True)
-    agent = house.run_agent(config, "--once").wait()
-    assert agent.status == 0, f"the agent ended with {agent.status}: {config}"
-    server.stop()
-    served = server.wait()
-    assert served.status == 0, f"the server failed: {directory}/server.log"
+    served, agent = house.take_in(os.path.join(sample, "logs"))
     trail = os.path.join(house.store, "trail", "default")
     told("passes and settling", [served, agent], events, os.path.join(trail, "events"))
     compact = [program("orgtrail"), "compact", "--keep-replaced-secs", "0", "--store", house.store]

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from deployment import MIB, ORGANIZATION_ACCOUNT, TOP, Deployment, build, program
+from deployment import MIB, TOP, Deployment, build, program
 from peers import duckdb_columns
 from walk import python
 
@@ -55,12 +55,7 @@ NEEDLES = {"all by one access key", "who touched one resource"}
 def fill(sample, directory):
     """A store with the sample, settled and compacted."""
     house = Deployment(directory)
-    server = house.serve()
-    config = house.agent(ORGANIZATION_ACCOUNT, "central", os.path.join(sample, "logs"), organization=True)
-    agent = house.run_agent(config, "--once").wait()
-    assert agent.status == 0, f"the agent ended with {agent.status}: {config}"
-    server.stop()
-    assert server.wait().status == 0, f"the server failed: {directory}/server.log"
+    house.take_in(os.path.join(sample, "logs"))
     begun = time.monotonic()
     said = subprocess.run(
         [program("orgtrail"), "compact", "--keep-replaced-secs", "0", "--store", house.store],

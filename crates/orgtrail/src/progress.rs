@@ -1,7 +1,7 @@
-//! What a question has read so far, for whoever waits.
+//! What work has done so far, for whoever waits.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,39 +15,60 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often a line is written where it stays.
 const LINE: Duration = Duration::from_secs(10);
 
-/// Says on stderr what is read, for as long as it is polled.
-pub(crate) async fn tell(engine: &Arc<Engine>) -> std::convert::Infallible {
-    let begun = Instant::now();
-    if !std::io::stderr().is_terminal() {
-        loop {
-            tokio::time::sleep(LINE).await;
-            eprintln!("{}", line(engine, begun));
+/// One line on stderr: of a terminal, where it changes and at last goes away, or now
+/// and then a new one where lines stay.
+pub(crate) struct Line {
+    begun: Instant,
+    bar: Option<ProgressBar>,
+    said: Mutex<Instant>,
+}
+
+impl Line {
+    pub(crate) fn new() -> Self {
+        let begun = Instant::now();
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { begun, bar, said: Mutex::new(begun) }
+    }
+
+    /// Says how far it is, and for how long.
+    pub(crate) fn say(&self, text: &str) {
+        let seconds = self.begun.elapsed().as_secs();
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{text}, {seconds} s"));
+            bar.tick();
+            return;
+        }
+        let Ok(mut said) = self.said.lock() else { return };
+        if said.elapsed() >= LINE {
+            *said = Instant::now();
+            eprintln!("{text}, {seconds} s");
         }
     }
-    tokio::time::sleep(QUIET).await;
-    let bar = Cleared(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-        bar.0.set_style(style);
-    }
-    loop {
-        bar.0.set_message(line(engine, begun));
-        bar.0.tick();
-        tokio::time::sleep(TICK).await;
-    }
 }
 
-fn line(engine: &Engine, begun: Instant) -> String {
-    let scanned = engine.scanned();
-    let seconds = begun.elapsed().as_secs();
-    let megabytes = scanned.bytes / 1_000_000;
-    format!("{} rows and {megabytes} MB scanned, {seconds} s", scanned.rows)
-}
-
-/// Takes its line off the terminal when it is dropped.
-struct Cleared(ProgressBar);
-
-impl Drop for Cleared {
+/// Takes its line off the terminal.
+impl Drop for Line {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Says on stderr what a question has read, for as long as it is polled.
+pub(crate) async fn tell(engine: &Arc<Engine>) -> std::convert::Infallible {
+    let line = Line::new();
+    tokio::time::sleep(QUIET).await;
+    loop {
+        let scanned = engine.scanned();
+        let megabytes = scanned.bytes / 1_000_000;
+        line.say(&format!("{} rows and {megabytes} MB scanned", scanned.rows));
+        tokio::time::sleep(TICK).await;
     }
 }

@@ -34,7 +34,7 @@ use crate::checkpoint::date_files;
 use crate::choose::choose;
 use crate::encode::{Encoded, FileWriter, Kind};
 use crate::error::TableError;
-use crate::files::{ENCODE_BATCH_ROWS, RowAt, data_file, encode_failed, read_footer, read_range};
+use crate::files::{ENCODE_BATCH_ROWS, RowAt, encode_failed, read_footer, read_range};
 use crate::layout::Layout;
 use crate::log::{Body, DataFile, DayCommit};
 use crate::order::{RowOrder, with_partitions};
@@ -198,7 +198,7 @@ impl Table {
             return Err(TableError::Damaged { path: stretch.first, what });
         }
         let path = self.layout.day(date, to + 1, sha256(&encoded.bytes));
-        let file = data_file(&path, None, &encoded);
+        let file = DataFile::of(&path, None, &encoded);
         let put = self.store.ensure(&path, encoded.bytes).await;
         put.map_err(|error| TableError::Store(StoreError::from(error)))?;
         let parts = self.state.days.get(&date).map_or(&[][..], Vec::as_slice);

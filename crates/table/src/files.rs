@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use bytes::Bytes;
-use integrity::sha256;
-use jiff::Timestamp;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
 use store::{CreateError, Store, StoreError};
@@ -19,7 +17,7 @@ use crate::choose::choose;
 use crate::decode::Footer;
 use crate::encode::{Encoded, FileWriter, Kind};
 use crate::error::TableError;
-use crate::gather::Gathered;
+use crate::gather::{Gathered, Placed};
 use crate::layout::Layout;
 use crate::log::DataFile;
 use crate::order::{RowOrder, with_partitions};
@@ -66,7 +64,7 @@ pub(crate) fn encode_pass(
     intent: u64,
     partition_rows_min: u64,
 ) -> Result<PassFiles, TableError> {
-    let sorted = Sorted::new(&[gathered]).map_err(|error| encode_failed(&error))?;
+    let sorted = Sorted::new(&[&gathered.placed]).map_err(|error| encode_failed(&error))?;
     let mut output = PassFiles::default();
     for (partition, rows) in sorted.partitions() {
         if rows.len() as u64 >= partition_rows_min {
@@ -96,8 +94,8 @@ pub(crate) fn encode_pass(
 
 /// Sorts the rows of several passes by day, and then as a pass does, and encodes them
 /// as one file; none if there are none.
-pub(crate) fn encode_by_day(passes: &[Gathered]) -> Result<Option<Encoded>, TableError> {
-    let passes: Vec<&Gathered> = passes.iter().collect();
+pub(crate) fn encode_by_day(passes: &[Placed]) -> Result<Option<Encoded>, TableError> {
+    let passes: Vec<&Placed> = passes.iter().collect();
     let sorted = Sorted::new(&passes).map_err(|error| encode_failed(&error))?;
     let mut all: Vec<(&Partition, &[RowAt])> = sorted.partitions().collect();
     all.sort_by_key(|(partition, _)| partition.date);
@@ -118,15 +116,15 @@ struct Sorted<'a> {
 
 impl<'a> Sorted<'a> {
     /// The rows of passes, given in the order of the journal.
-    fn new(passes: &[&'a Gathered]) -> Result<Self, ArrowError> {
+    fn new(passes: &[&'a Placed]) -> Result<Self, ArrowError> {
         let order = RowOrder::new()?;
         let (mut batches, mut keys) = (Vec::new(), Vec::new());
         let mut by_partition: BTreeMap<&Partition, Vec<RowAt>> = BTreeMap::new();
-        for gathered in passes {
-            let mut rows_of: Vec<Vec<RowAt>> = vec![Vec::new(); gathered.partitions.len()];
-            for (index, (batch, places)) in gathered.batches.iter().enumerate() {
+        for placed in passes {
+            let mut rows_of: Vec<Vec<RowAt>> = vec![Vec::new(); placed.partitions.len()];
+            for (index, (batch, places)) in placed.batches.iter().enumerate() {
                 for (row, place) in places.iter().enumerate() {
-                    if gathered.duplicates.contains(&(index, row)) {
+                    if placed.duplicates.contains(&(index, row)) {
                         continue;
                     }
                     if let Some(rows) = rows_of.get_mut(*place as usize) {
@@ -136,7 +134,7 @@ impl<'a> Sorted<'a> {
                 keys.push(order.keys(batch)?);
                 batches.push(batch);
             }
-            for (partition, rows) in gathered.partitions.iter().zip(rows_of) {
+            for (partition, rows) in placed.partitions.iter().zip(rows_of) {
                 if !rows.is_empty() {
                     by_partition.entry(partition).or_default().extend(rows);
                 }
@@ -190,22 +188,8 @@ pub(crate) async fn put_file(store: &Store, file: NewFile) -> Result<(DataFile, 
         }
     }
     // What lies there is what is committed.
-    let file = data_file(&path, partition, &Encoded { bytes, ..encoded });
+    let file = DataFile::of(&path, partition, &Encoded { bytes, ..encoded });
     Ok((file, created))
-}
-
-/// What the log says of an encoded file.
-pub(crate) fn data_file(path: &Path, partition: Option<Partition>, encoded: &Encoded) -> DataFile {
-    let time = |micros: i64| Timestamp::from_microsecond(micros).ok();
-    DataFile {
-        path: path.to_string(),
-        partition,
-        rows: encoded.rows,
-        bytes: encoded.bytes.len() as u64,
-        sha256: sha256(&encoded.bytes),
-        min_eventtime: encoded.eventtime.and_then(|(min, _)| time(min)),
-        max_eventtime: encoded.eventtime.and_then(|(_, max)| time(max)),
-    }
 }
 
 /// Creates an object. If there is one, gives its bytes instead of ours, and false.

@@ -21,15 +21,32 @@ use crate::partition::{Partition, Regions};
 use crate::quarantine::Quarantine;
 use crate::row::{BATCH_ROWS_MAX, RowBuilder, RowSource};
 
-/// The rows of a range of the journal, not yet sorted.
-pub(crate) struct Gathered {
-    builder: RowBuilder,
-    /// The partition of each row in the builder, by its place in `partitions`.
-    pending: Vec<u32>,
-    /// Finished rows, and the partition of each.
+/// Rows in the order of the journal, and whose they are.
+#[derive(Default)]
+pub(crate) struct Placed {
+    /// The rows, and the partition of each by its place in `partitions`.
     pub(crate) batches: Vec<(RecordBatch, Vec<u32>)>,
     /// Partitions in the order of their first row.
     pub(crate) partitions: Vec<Partition>,
+    /// The rows that are left out, because another one holds their event.
+    pub(crate) duplicates: BTreeSet<RowAt>,
+}
+
+impl Placed {
+    /// The number of rows that are not left out.
+    pub(crate) fn rows(&self) -> u64 {
+        let all: usize = self.batches.iter().map(|(batch, _)| batch.num_rows()).sum();
+        (all - self.duplicates.len()) as u64
+    }
+}
+
+/// The rows of a range of the journal, not yet sorted.
+pub(crate) struct Gathered {
+    builder: RowBuilder,
+    /// The partition of each row in the builder, as in `placed`.
+    pending: Vec<u32>,
+    /// Finished rows.
+    pub(crate) placed: Placed,
     places: BTreeMap<Partition, u32>,
     /// What is no row.
     pub(crate) quarantine: Quarantine,
@@ -37,9 +54,6 @@ pub(crate) struct Gathered {
     pub(crate) regions: Regions,
     /// The rows that have an eventID.
     pub(crate) keyed: Vec<KeyedRow>,
-    /// The rows whose event another row holds, once that is known.
-    pub(crate) duplicates: BTreeSet<RowAt>,
-    rows: u64,
     journaled: u64,
     /// Bytes of lines taken.
     pub(crate) line_bytes: u64,
@@ -55,14 +69,11 @@ impl Gathered {
         Self {
             builder: RowBuilder::new(),
             pending: Vec::new(),
-            batches: Vec::new(),
-            partitions: Vec::new(),
+            placed: Placed::default(),
             places: BTreeMap::new(),
             quarantine: Quarantine::new(),
             regions,
             keyed: Vec::new(),
-            duplicates: BTreeSet::new(),
-            rows: 0,
             journaled: 0,
             line_bytes: 0,
             committed_at: Timestamp::UNIX_EPOCH,
@@ -119,7 +130,6 @@ impl Gathered {
                 debug_assert!(!set_aside::is_continuation(line), "a mark is no record");
                 let place = self.place(partition);
                 self.pending.push(place);
-                self.rows += 1;
                 if self.builder.len() >= BATCH_ROWS_MAX {
                     self.finish_batch()?;
                 }
@@ -136,8 +146,9 @@ impl Gathered {
         if let Some(place) = self.places.get(&partition) {
             return *place;
         }
-        let place = u32::try_from(self.partitions.len()).expect("a pass has fewer rows than 2^32");
-        self.partitions.push(partition.clone());
+        let place =
+            u32::try_from(self.placed.partitions.len()).expect("a pass has fewer rows than 2^32");
+        self.placed.partitions.push(partition.clone());
         self.places.insert(partition, place);
         place
     }
@@ -151,11 +162,11 @@ impl Gathered {
         let runs = places.chunk_by(|one, next| one == next).filter_map(|run| {
             let range = start..start + run.len();
             start = range.end;
-            Some((self.partitions.get(*run.first()? as usize)?, range))
+            Some((self.placed.partitions.get(*run.first()? as usize)?, range))
         });
-        add_keyed(self.batches.len(), &batch, runs, &mut self.keyed)
+        add_keyed(self.placed.batches.len(), &batch, runs, &mut self.keyed)
             .map_err(|error| TableError::Encode(error.to_string()))?;
-        self.batches.push((batch, places));
+        self.placed.batches.push((batch, places));
         Ok(())
     }
 
@@ -168,12 +179,12 @@ impl Gathered {
     pub(crate) fn judge(&mut self, found: Found) -> Result<NewKeys, TableError> {
         let Found { duplicates, reused, new_keys } = found;
         for (index, rows) in by_batch(&reused) {
-            if let Some((batch, _)) = self.batches.get_mut(index) {
+            if let Some((batch, _)) = self.placed.batches.get_mut(index) {
                 *batch =
                     mark(batch, &rows).map_err(|error| TableError::Encode(error.to_string()))?;
             }
         }
-        self.duplicates = duplicates;
+        self.placed.duplicates = duplicates;
         Ok(new_keys)
     }
 
@@ -181,9 +192,9 @@ impl Gathered {
     pub(crate) fn counts(&self) -> Counts {
         Counts {
             journaled: self.journaled,
-            rows: self.rows - self.duplicates.len() as u64,
+            rows: self.placed.rows(),
             quarantined: self.quarantine.units(),
-            duplicates: self.duplicates.len() as u64,
+            duplicates: self.placed.duplicates.len() as u64,
             unselected: 0,
         }
     }

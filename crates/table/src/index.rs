@@ -40,7 +40,7 @@ use crate::log::{Body, DataFile, IndexCommit};
 use crate::state::DateFiles;
 use crate::stretch::Stretch;
 use crate::table::{Table, Won};
-use arrange::{are_arranged, is_covered, made_of};
+use arrange::{are_arranged, are_worth_arranging};
 use collect::Collector;
 use part::PartBuilder;
 pub use part::index_schema;
@@ -178,7 +178,7 @@ impl Table {
             let mut files = date_files(&self.store, &of_date).await?;
             files.sort_by(|one, other| one.path.cmp(&other.path));
             let parts = self.state.indexes.get(&date).map_or(&[][..], Vec::as_slice);
-            let covered = |file: &DataFile| is_covered(parts, file);
+            let covered = |file: &DataFile| parts.iter().any(|part| part.stretch.covers(file));
             let alive = files.iter().filter(|file| covered(file)).count() as u64;
             let entries: u64 = parts.iter().map(|part| part.entries).sum();
             let is_large = entries > self.config.limits.index_entries_max as u64;
@@ -270,16 +270,15 @@ impl Table {
         let footer = read_footer(&self.store, file).await?;
         let path = Path::from(file.path.as_str());
         let account = file.partition.as_ref().map(|partition| partition.account.to_string());
-        builder.begin(&file.path);
         for (group, range) in footer.row_groups().into_iter().enumerate() {
             let bytes = read_range(&self.store, &path, range).await?;
-            let (footer, account) = (footer.clone(), account.clone());
+            let (footer, account, name) = (footer.clone(), account.clone(), file.path.clone());
             let work = move || {
                 let mut collector = Collector::new(account.as_deref());
                 for batch in footer.read_columns(group, bytes, BATCH_ROWS, collect::COLUMNS)? {
                     collector.add(&batch?);
                 }
-                builder.add(group, collector.finish());
+                builder.add(&name, group, collector.finish());
                 Ok(builder)
             };
             let collected = self.seams.blocking.run(work).await;
@@ -291,10 +290,14 @@ impl Table {
     }
 }
 
-/// Whether no part was arranged yet, or many came since.
-fn are_worth_arranging(parts: &[IndexPart]) -> bool {
-    let is_of = |stretch: &Stretch| parts.iter().filter(|part| part.stretch == *stretch).count();
-    // Parts that were arranged together are of one stretch.
-    let largest = parts.iter().map(|part| is_of(&part.stretch)).max().unwrap_or(0);
-    parts.len() >= 2 && (largest < 2 || (parts.len() - largest) as u64 >= PARTS_MAX)
+/// How many files parts were made of: those that were arranged together are of the same.
+fn made_of(parts: &[IndexPart]) -> u64 {
+    let by_stretch: BTreeMap<(&str, &str, u64), u64> = parts
+        .iter()
+        .map(|part| {
+            let Stretch { first, last, to } = &part.stretch;
+            ((first.as_str(), last.as_str(), *to), part.files)
+        })
+        .collect();
+    by_stretch.values().sum()
 }

@@ -167,8 +167,14 @@ impl Layout {
     }
 
     /// What the rebuild that record `number` began has made so far.
-    pub(crate) fn rebuild(&self, number: u64) -> Path {
+    fn rebuild(&self, number: u64) -> Path {
         Path::from(format!("{}/rebuild/{number:020}", self.root))
+    }
+
+    /// The record that began the rebuild which made an object.
+    pub(crate) fn rebuild_of(path: &Path) -> Option<u64> {
+        let mut parts = path.as_ref().strip_prefix("trail/")?.split('/').skip(1);
+        (parts.next()? == "rebuild").then(|| parts.next()?.parse().ok()).flatten()
     }
 
     /// Rows of the journal up to a record that wait for their partitions.
@@ -278,6 +284,8 @@ mod tests {
         );
         let staged = layout.rebuild_file(9, &partition, 0, Hash([1; 32]));
         assert_eq!(Layout::place(staged.as_ref()), Some(Place::Staged(partition.clone())));
+        assert_eq!(Layout::rebuild_of(&staged), Some(9));
+        assert_eq!(Layout::rebuild_of(&path), None);
         let rows = layout.rebuild_rows(9, 12, Hash([1; 32]));
         assert_eq!(Layout::place(rows.as_ref()), Some(Place::Rebuilt));
         assert_eq!(Layout::place(path.as_ref()), Some(Place::Partition(partition)));

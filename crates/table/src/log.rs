@@ -76,19 +76,20 @@
 //! commit may follow it, so two are never open. A sweep names objects that no
 //! later record may use; they are deleted after it, and before the next sweep.
 
+mod data_file;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use event::{AccountId, AgentName};
 use integrity::{Hash, SpoolId};
-use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::day::DayPart;
 use crate::hold::{Hold, Release};
 use crate::index::IndexPart;
-use crate::layout::{Layout, Place};
-use crate::partition::{Partition, Regions};
+use crate::partition::Regions;
+pub use data_file::DataFile;
 
 /// The members of a record that are the table's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -268,36 +269,6 @@ impl Counts {
         self.quarantined += other.quarantined;
         self.duplicates += other.duplicates;
         self.unselected += other.unselected;
-    }
-}
-
-/// One committed Parquet object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "DataFileMembers", into = "DataFileMembers")]
-pub struct DataFile {
-    /// Its path in the store.
-    pub path: String,
-    /// Whose rows it holds; none for a fresh file and a copy of a day, which have rows
-    /// of any partition.
-    pub partition: Option<Partition>,
-    /// How many rows.
-    pub rows: u64,
-    /// Its size.
-    pub bytes: u64,
-    /// SHA-256 of the whole object.
-    pub sha256: Hash,
-    /// The earliest event time in it; none if no row has one.
-    pub min_eventtime: Option<Timestamp>,
-    /// The latest.
-    pub max_eventtime: Option<Timestamp>,
-}
-
-impl DataFile {
-    /// Whether its rows are not settled yet: then account, region and date are
-    /// columns in it.
-    #[must_use]
-    pub fn is_fresh(&self) -> bool {
-        self.partition.is_none()
     }
 }
 
@@ -607,39 +578,5 @@ impl TryFrom<Members> for Body {
             (Some(body), None) => Ok(body),
             _ => Err("a table record says exactly one thing that this release knows"),
         }
-    }
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct DataFileMembers {
-    path: String,
-    rows: u64,
-    bytes: u64,
-    sha256: Hash,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    min_eventtime: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    max_eventtime: Option<Timestamp>,
-}
-
-impl From<DataFile> for DataFileMembers {
-    fn from(file: DataFile) -> Self {
-        let DataFile { path, partition: _, rows, bytes, sha256, min_eventtime, max_eventtime } =
-            file;
-        Self { path, rows, bytes, sha256, min_eventtime, max_eventtime }
-    }
-}
-
-impl TryFrom<DataFileMembers> for DataFile {
-    type Error = String;
-
-    fn try_from(members: DataFileMembers) -> Result<Self, Self::Error> {
-        let DataFileMembers { path, rows, bytes, sha256, min_eventtime, max_eventtime } = members;
-        let partition = match Layout::place(&path) {
-            Some(Place::Fresh | Place::Day | Place::Rebuilt) => None,
-            Some(Place::Partition(partition) | Place::Staged(partition)) => Some(partition),
-            None => return Err(format!("{path:?} is no data file's path")),
-        };
-        Ok(Self { path, partition, rows, bytes, sha256, min_eventtime, max_eventtime })
     }
 }

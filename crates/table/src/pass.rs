@@ -316,7 +316,7 @@ impl Table {
         reader: &JournalState,
         before: u64,
     ) -> Result<NewKeys, TableError> {
-        let batches = rows.batches.iter().map(|(batch, _)| batch.clone()).collect();
+        let batches = rows.placed.batches.iter().map(|(batch, _)| batch.clone()).collect();
         let mut search = Search {
             store: &self.store,
             journal: &self.journal,

@@ -43,6 +43,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::TableError;
+use crate::layout::Layout;
 use crate::log::{Body, RebuildStep, SettleReason};
 use crate::partition::Partition;
 use crate::state::Rebuild;
@@ -97,6 +98,8 @@ pub struct RebuildReport {
     pub expired: u64,
     /// Whether it stopped before its end; another call goes on.
     pub more: bool,
+    /// Whether somebody gave it up meanwhile.
+    pub given_up: bool,
 }
 
 /// How far a rebuild is, for people.
@@ -163,6 +166,7 @@ impl Table {
         Box::pin(async move {
             let mut report = RebuildReport { more: true, ..RebuildReport::default() };
             let Some(rebuild) = self.begin_rebuild(stop).await? else { return Ok(report) };
+            let ended_before = self.state.totals.rebuilds;
             while self.state.rebuild.as_ref().is_some_and(|now| now.number == rebuild.number) {
                 let mut step = self.read_again(rebuild.number, &mut report, stop, tell).await?;
                 if step == Step::Done {
@@ -175,6 +179,7 @@ impl Table {
                 }
             }
             report.more = false;
+            report.given_up = self.state.totals.rebuilds == ended_before;
             Ok(report)
         })
     }
@@ -234,7 +239,7 @@ impl Table {
             if stop.is_cancelled() {
                 return Ok(None);
             }
-            self.remove_rebuilt(None).await?;
+            self.remove_rebuilt().await?;
             self.settle(SettleReason::Asked).await?;
             let to = self.state.position;
             if self.state.open.is_some() || !self.state.fresh.is_empty() {
@@ -255,7 +260,7 @@ impl Table {
             tracing::info!(number, given_up, "the rebuild of the table has ended");
         }
         self.examined.clear();
-        self.remove_rebuilt(Some(number)).await
+        self.remove_rebuilt().await
     }
 
     /// Adds a record of this rebuild, after whatever others add meanwhile, if it is
@@ -285,16 +290,17 @@ impl Table {
         }
     }
 
-    /// Deletes what rebuilds have made and nobody needs: of the one that has ended, or
-    /// of all but the one that is under way.
-    async fn remove_rebuilt(&self, ended: Option<u64>) -> Result<(), TableError> {
-        let folder = match ended {
-            Some(number) => self.layout.rebuild(number),
-            None => self.layout.rebuilds(),
-        };
-        let mut listed = self.store.list(&folder, None);
+    /// Deletes what rebuilds have made that are over: those that began before the head,
+    /// but for the one that is under way. One that begins meanwhile has a later number.
+    async fn remove_rebuilt(&self) -> Result<(), TableError> {
+        let under_way = self.state.rebuild.as_ref().map(|rebuild| rebuild.number);
+        let mut listed = self.store.list(&self.layout.rebuilds(), None);
         while let Some((path, _)) = listed.try_next().await.map_err(TableError::Store)? {
-            self.store.delete(&path).await.map_err(TableError::Store)?;
+            let is_over = Layout::rebuild_of(&path)
+                .is_some_and(|number| number <= self.state.head && Some(number) != under_way);
+            if is_over {
+                self.store.delete(&path).await.map_err(TableError::Store)?;
+            }
         }
         Ok(())
     }

@@ -1,19 +1,13 @@
 //! `orgtrail rebuild`: the table made again from the journal.
 
 use std::convert::Infallible;
-use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use table::{Config, RebuildEstimate, RebuildProgress, RebuildReport, TRAIL_DEFAULT, Table};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::compact::open_trail;
-
-/// How often a line is written where it stays.
-const LINE: Duration = Duration::from_secs(10);
+use crate::progress::Line;
 
 /// Partitions left as they were that are named.
 const LEFT_NAMED_MAX: usize = 20;
@@ -71,14 +65,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
         std::future::pending::<Infallible>().await
     };
-    let told = Told::new();
-    let tell = |progress| told.tell(progress);
+    let line = Line::new();
+    let tell = |progress| line.say(&told(progress));
     let report = tokio::select! {
-        done = table.rebuild(&stop, &tell) => done.context("rebuild the table"),
+        done = table.rebuild(&stop, &tell) => done.context("rebuild the table")?,
         never = interrupted => match never {},
     };
-    told.end();
-    let report = report?;
+    drop(line);
     table.publish().await.context("publish Iceberg metadata")?;
     crate::output::print(&reported(&report))
 }
@@ -107,6 +100,13 @@ fn spelled(seconds: f64) -> String {
         seconds if seconds < 120.0 => format!("{seconds:.0} s"),
         seconds if seconds < 7_200.0 => format!("{:.0} min", seconds / 60.0),
         seconds => format!("{:.1} h", seconds / 3_600.0),
+    }
+}
+
+fn told(progress: RebuildProgress) -> String {
+    match progress {
+        RebuildProgress::Read { record, to } => format!("journal record {record} of {to} read"),
+        RebuildProgress::Replaced { files, of } => format!("{files} of {of} files replaced"),
     }
 }
 
@@ -139,47 +139,11 @@ fn reported(report: &RebuildReport) -> String {
         let more = report.left.len() - LEFT_NAMED_MAX;
         text.push_str(&format!("\nLEFT       and {more} more partitions"));
     }
+    if report.given_up {
+        text.push_str("\ngiven up   by somebody else meanwhile; what was replaced stays");
+    }
     if report.more {
         text.push_str("\npaused     the same command goes on with it; --give-up ends it");
     }
     text
-}
-
-/// Says on stderr how far it is: in one line of a terminal, and where lines stay, now
-/// and then.
-struct Told {
-    is_terminal: bool,
-    began: Instant,
-    last: Mutex<Option<Instant>>,
-}
-
-impl Told {
-    fn new() -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        Self { is_terminal, began: Instant::now(), last: Mutex::default() }
-    }
-
-    fn tell(&self, progress: RebuildProgress) {
-        let seconds = self.began.elapsed().as_secs();
-        let line = match progress {
-            RebuildProgress::Read { record, to } => format!("journal record {record} of {to} read"),
-            RebuildProgress::Replaced { files, of } => format!("{files} of {of} files replaced"),
-        };
-        if self.is_terminal {
-            eprint!("\r\u{1b}[K{line}, {seconds} s");
-            drop(std::io::stderr().flush());
-            return;
-        }
-        let Ok(mut last) = self.last.lock() else { return };
-        if last.is_none_or(|last| last.elapsed() >= LINE) {
-            *last = Some(Instant::now());
-            eprintln!("{line}, {seconds} s");
-        }
-    }
-
-    fn end(&self) {
-        if self.is_terminal {
-            eprint!("\r\u{1b}[K");
-        }
-    }
 }

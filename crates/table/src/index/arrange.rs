@@ -8,7 +8,7 @@
 //!
 //! In memory is one part in the making, and one row group of an old one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
@@ -18,12 +18,12 @@ use object_store::path::Path;
 
 use super::collect::Seen;
 use super::part::PartBuilder;
-use super::{BATCH_ROWS, IndexPart, IndexReport};
+use super::{BATCH_ROWS, IndexPart, IndexReport, PARTS_MAX};
 use crate::checkpoint::date_files;
 use crate::decode::Footer;
 use crate::error::TableError;
 use crate::files::{read_footer_of, read_range};
-use crate::log::{Arranged, DataFile};
+use crate::log::Arranged;
 use crate::stretch::Stretch;
 use crate::table::Table;
 
@@ -44,6 +44,14 @@ pub(super) fn are_arranged(parts: &[IndexPart]) -> bool {
             [Some((_, last)), Some((first, _))] => last < first,
             _ => true,
         })
+}
+
+/// Whether no part was arranged yet, or many came since.
+pub(super) fn are_worth_arranging(parts: &[IndexPart]) -> bool {
+    let is_of = |stretch: &Stretch| parts.iter().filter(|part| part.stretch == *stretch).count();
+    // Parts that were arranged together are of one stretch.
+    let largest = parts.iter().map(|part| is_of(&part.stretch)).max().unwrap_or(0);
+    parts.len() >= 2 && (largest < 2 || (parts.len() - largest) as u64 >= PARTS_MAX)
 }
 
 impl Table {
@@ -185,21 +193,4 @@ impl PartBuilder {
         }
         Ok(())
     }
-}
-
-/// How many files parts were made of: those that were arranged together are of the same.
-pub(super) fn made_of(parts: &[IndexPart]) -> u64 {
-    let by_stretch: BTreeMap<(&str, &str, u64), u64> = parts
-        .iter()
-        .map(|part| {
-            let Stretch { first, last, to } = &part.stretch;
-            ((first.as_str(), last.as_str(), *to), part.files)
-        })
-        .collect();
-    by_stretch.values().sum()
-}
-
-/// The files of a day that a part covers.
-pub(super) fn is_covered(parts: &[IndexPart], file: &DataFile) -> bool {
-    parts.iter().any(|part| part.stretch.covers(file))
 }

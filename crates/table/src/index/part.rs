@@ -65,14 +65,9 @@ struct Entry {
 }
 
 impl PartBuilder {
-    /// What is added from here on is of this file.
-    pub(super) fn begin(&mut self, file: &str) {
-        self.files.push(file.to_owned());
-    }
-
-    /// Adds what a row group names.
-    pub(super) fn add(&mut self, row_group: usize, seen: HashMap<Box<str>, Seen>) {
-        let file = self.files.len().saturating_sub(1);
+    /// Adds what a row group of a file names.
+    pub(super) fn add(&mut self, file: &str, row_group: usize, seen: HashMap<Box<str>, Seen>) {
+        let file = self.place(file);
         let row_group = i32::try_from(row_group).unwrap_or(i32::MAX);
         let entry = |(indicator, seen)| Entry { indicator, file, row_group, seen };
         self.entries.extend(seen.into_iter().map(entry));
@@ -80,15 +75,18 @@ impl PartBuilder {
 
     /// Adds what is known of an indicator in a row group of a file.
     pub(super) fn push(&mut self, indicator: &str, file: &str, row_group: i32, seen: Seen) {
-        let place = match self.places.get(file) {
-            Some(place) => *place,
-            None => {
-                self.files.push(file.to_owned());
-                self.places.insert(file.to_owned(), self.files.len() - 1);
-                self.files.len() - 1
-            }
-        };
-        self.entries.push(Entry { indicator: indicator.into(), file: place, row_group, seen });
+        let file = self.place(file);
+        self.entries.push(Entry { indicator: indicator.into(), file, row_group, seen });
+    }
+
+    /// Where a file stands among those named.
+    fn place(&mut self, file: &str) -> usize {
+        if let Some(place) = self.places.get(file) {
+            return *place;
+        }
+        self.files.push(file.to_owned());
+        self.places.insert(file.to_owned(), self.files.len() - 1);
+        self.files.len() - 1
     }
 
     /// The least and the greatest indicator.

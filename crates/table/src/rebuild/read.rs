@@ -9,12 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{RebuildProgress, RebuildReport, Step, Tell};
 use crate::error::TableError;
-use crate::files::{data_file, encode_by_day};
-use crate::gather::{Gathered, pin};
-use crate::log::{Body, PassIntent, RebuildStep};
+use crate::files::encode_by_day;
+use crate::gather::{Gathered, Placed, pin};
+use crate::log::{Body, DataFile, PassIntent, RebuildStep};
 use crate::partition::Regions;
 use crate::pass::KEYS_SINCE;
-use crate::quarantine::Quarantine;
 use crate::table::Table;
 
 /// Records of the table's log asked for at once.
@@ -34,7 +33,7 @@ impl Table {
         let mut known = rebuild.regions.clone();
         let mut regions = known.clone();
         let mut log = self.ledger.read_from(Head::EMPTY, READ_AHEAD);
-        let mut passes: Vec<Gathered> = Vec::new();
+        let (mut passes, mut bytes): (Vec<Placed>, u64) = (Vec::new(), 0);
         while reader.head < rebuild.to {
             let record = log.try_next().await.map_err(TableError::Ledger)?;
             let record = record.ok_or_else(|| TableError::Contradiction {
@@ -46,15 +45,17 @@ impl Table {
                 _ => continue,
             };
             let pass = self.gather_again(&intent, &mut reader, regions, report).await?;
-            regions = pass.regions.clone();
-            passes.push(pass);
-            let bytes: u64 = passes.iter().map(|pass| pass.line_bytes).sum();
+            bytes += pass.line_bytes;
+            regions = pass.regions;
+            passes.push(pass.placed);
             if bytes < self.config.limits.pass_bytes && reader.head < rebuild.to {
                 continue;
             }
             let added = regions.since(&known);
             known = regions.clone();
-            let (records, rows) = (reader.head - self.read_so_far(), rows_of(&passes));
+            let records = reader.head - self.read_so_far();
+            let rows: u64 = passes.iter().map(Placed::rows).sum();
+            bytes = 0;
             if !self.put_rows(number, std::mem::take(&mut passes), reader.head, added).await? {
                 return Ok(Step::Moved);
             }
@@ -99,7 +100,6 @@ impl Table {
         if intent.row_format >= KEYS_SINCE {
             self.leave_out_duplicates(&mut rows, reader, intent.from).await?;
         }
-        rows.quarantine = Quarantine::new();
         Ok(rows)
     }
 
@@ -108,7 +108,7 @@ impl Table {
     async fn put_rows(
         &mut self,
         number: u64,
-        passes: Vec<Gathered>,
+        passes: Vec<Placed>,
         to: u64,
         regions: Regions,
     ) -> Result<bool, TableError> {
@@ -116,7 +116,7 @@ impl Table {
         let mut file = None;
         if let Some(encoded) = encoded {
             let path = self.layout.rebuild_rows(number, to, sha256(&encoded.bytes));
-            file = Some(data_file(&path, None, &encoded));
+            file = Some(DataFile::of(&path, None, &encoded));
             let put = self.store.ensure(&path, encoded.bytes).await;
             put.map_err(|error| TableError::Store(StoreError::from(error)))?;
         }
@@ -135,8 +135,4 @@ impl Table {
         }
         Ok(reader.totals.journaled)
     }
-}
-
-fn rows_of(passes: &[Gathered]) -> u64 {
-    passes.iter().map(|pass| pass.counts().rows).sum()
 }

@@ -14,7 +14,7 @@ use super::{Left, RebuildProgress, RebuildReport, Step, Tell};
 use crate::checkpoint::date_files;
 use crate::encode::Encoded;
 use crate::error::TableError;
-use crate::files::{NewFile, data_file, put, read_footer, read_range};
+use crate::files::{NewFile, put, read_footer, read_range};
 use crate::keys::{Place, place_of};
 use crate::layout::{self, Layout};
 use crate::log::{Body, CompactIntent, DataFile};
@@ -179,7 +179,7 @@ impl Table {
     ) -> Result<DataFile, TableError> {
         let hash = sha256(&encoded.bytes);
         let path = self.layout.rebuild_file(number, partition, part, hash);
-        let file = data_file(&path, Some(partition.clone()), &encoded);
+        let file = DataFile::of(&path, Some(partition.clone()), &encoded);
         let put = self.store.ensure(&path, encoded.bytes).await;
         put.map_err(|error| TableError::Store(StoreError::from(error)))?;
         Ok(file)

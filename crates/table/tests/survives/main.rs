@@ -16,5 +16,6 @@ mod old_logs;
 mod once;
 mod race;
 mod random;
+mod reader;
 mod rebuild;
 mod world;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::FutureExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use table::{Hold, RebuildReport, SettleReason, Table, TableError, TableSnapshot};
@@ -69,6 +70,35 @@ async fn a_rebuilt_table_has_the_rows_it_had_and_nothing_is_left_over() {
     assert!(there.iter().all(|file| !files.contains(file)), "every file is a new one");
     assert_eq!(world.below("rebuild").await, Vec::<String>::new());
     world.check_drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_one_left_goes_and_what_a_later_one_makes_stays() {
+    let (world, mut table) = world().await;
+    let left = |number: u64| format!("trail/default/rebuild/{number:020}/rows/x.parquet");
+    for number in [1, 1_000] {
+        world.objects.put(&Path::from(left(number)), "rows".into()).await.expect("put");
+    }
+    rebuild(&mut table).await;
+    assert_eq!(world.below("rebuild").await, [left(1_000)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_somebody_gives_up_meanwhile_says_so() {
+    let (world, mut table) = world().await;
+    let rows = world.contents().await;
+    let other = world.table(Arc::clone(&world.objects), 9).await.expect("open");
+    let other = std::sync::Mutex::new(other);
+    let stop = CancellationToken::new();
+    let give_up = |_| {
+        let mut other = other.lock().expect("alone");
+        let given_up = other.give_up_rebuild().now_or_never().expect("memory answers at once");
+        given_up.expect("give up");
+    };
+    let report = table.rebuild(&stop, &give_up).await.expect("rebuild");
+    assert!(report.given_up && !report.more, "{report:?}");
+    assert_eq!(world.contents().await, rows);
+    assert!(!rebuild(&mut table).await.given_up);
 }
 
 #[tokio::test(start_paused = true)]
