@@ -510,12 +510,10 @@ def read_journal(spark, store, trail):
 def read_passes(spark, store, trail):
     """The ranges that passes have read, and the last journal record of them; the
     whole journal is one where the table's log is not there."""
-    try:
-        log = numbered(spark, f"{store}/trail/{trail}/table/log/*.json")
-    except Exception as error:  # noqa: BLE001: what Spark says of a path that is not there
-        if "PATH_NOT_FOUND" not in str(error):
-            raise
+    log = f"{store}/trail/{trail}/table/log"
+    if not is_there(spark, log):
         return [], None
+    log = numbered(spark, f"{log}/*.json")
     passes, position = [], 0
     for record in log:
         if intent := record.get("pass_intent"):
@@ -524,6 +522,12 @@ def read_passes(spark, store, trail):
         if commit := record.get("pass_commit"):
             position = commit["to"]
     return passes, position
+
+
+def is_there(spark, path):
+    """Whether a file system of Spark's has a file or folder."""
+    hadoop = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(path)
+    return hadoop.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()).exists(hadoop)
 
 
 def numbered(spark, pattern):
@@ -649,6 +653,10 @@ def main():
     builder = builder.config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     spark = builder.config("spark.sql.parquet.compression.codec", "zstd").getOrCreate()
     store = arguments.store.rstrip("/")
+    if not is_there(spark, f"{store}/journal/log"):
+        raise SystemExit(f"{store} holds no journal: is it the right store?")
+    if is_there(spark, arguments.to):
+        raise SystemExit(f"{arguments.to} is there already: name a folder that is not")
 
     segments = read_journal(spark, store, arguments.trail)
     if not segments:

@@ -128,13 +128,13 @@ pub fn refresh(place: &Place) -> String {
          'projection.region.values' = '{}'\n);\n\n{}",
         place.accounts(),
         place.regions(),
-        both(place, '"'),
+        events_view(place, '"'),
     )
 }
 
 /// The view that reads a day's copy where there is one, and the partitions of the
 /// other days.
-fn both(place: &Place, quote: char) -> String {
+fn events_view(place: &Place, quote: char) -> String {
     let columns: Vec<String> = schema()
         .fields()
         .iter()
@@ -241,7 +241,7 @@ fn athena(place: &Place) -> String {
          LOCATION '{days}/'\n\
          TBLPROPERTIES (\n  \
          'projection.enabled' = 'true',\n{range},\n  \
-         'storage.location.template' = '{days}/date=${{date}}/'\n);\n\n{both}{views}",
+         'storage.location.template' = '{days}/date=${{date}}/'\n);\n\n{events_view}{views}",
         columns = column_lines(hive, '`'),
         accounts = place.accounts(),
         regions = place.regions(),
@@ -251,7 +251,7 @@ fn athena(place: &Place) -> String {
              'projection.date.range' = '{},NOW'",
             place.first_date
         ),
-        both = both(place, '"'),
+        events_view = events_view(place, '"'),
         views = views(Words::Trino, EVENTS),
         events = place.events(),
         days = place.days(),
@@ -288,11 +288,11 @@ fn of_trino(place: &Place) -> String {
          format = 'PARQUET',\n  external_location = '{days}/',\n  \
          partitioned_by = ARRAY['date'],\n  \
          partition_projection_enabled = true,\n  \
-         partition_projection_location_template = '{days}/date=${{date}}/'\n);\n\n{both}{views}",
+         partition_projection_location_template = '{days}/date=${{date}}/'\n);\n\n{events_view}{views}",
         columns = column_lines(trino, '"'),
         accounts = list(place.accounts()),
         regions = list(place.regions()),
-        both = both(place, '"'),
+        events_view = events_view(place, '"'),
         views = views(Words::Trino, EVENTS),
         events = place.events(),
         days = place.days(),
@@ -311,9 +311,9 @@ fn spark(place: &Place) -> String {
          CREATE TABLE IF NOT EXISTS orgtrail_days (\n{columns},\n  \
          account string,\n  region string,\n  `date` date\n)\nUSING parquet\n\
          PARTITIONED BY (`date`)\nLOCATION '{days}';\n\n\
-         MSCK REPAIR TABLE orgtrail_days;\n\n{both}{views}",
+         MSCK REPAIR TABLE orgtrail_days;\n\n{events_view}{views}",
         columns = column_lines(hive, '`'),
-        both = both(place, '`'),
+        events_view = events_view(place, '`'),
         views = views(Words::Spark, EVENTS),
         events = place.events(),
         days = place.days(),
