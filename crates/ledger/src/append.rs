@@ -88,6 +88,10 @@ impl Ledger {
                         let source = Box::new(source);
                         return Err(AppendError::Rejected { path: path.to_string(), source });
                     }
+                    source @ CreateError::Broken { .. } => {
+                        let source = Box::new(source);
+                        return Err(AppendError::Broken { path: path.to_string(), source });
+                    }
                     failure => Box::new(failure),
                 },
                 Err(source) if source.is_retryable() => Box::new(source),

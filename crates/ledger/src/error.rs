@@ -80,6 +80,16 @@ pub enum AppendError {
         #[source]
         source: Box<CreateError>,
     },
+    /// This process cannot use the store any more, and what an earlier attempt did
+    /// stays unknown to it. Stop; another process looks anew.
+    #[error("append {path}")]
+    Broken {
+        /// The record's object.
+        path: String,
+        /// The store's words.
+        #[source]
+        source: Box<CreateError>,
+    },
     /// What is there instead of our record must not be believed. Stop.
     #[error("append {path}: read back what is there instead")]
     Ledger {
@@ -106,7 +116,7 @@ impl AppendError {
         match self {
             Self::Unknown { .. } => true,
             Self::Ledger { source, .. } => source.is_retryable(),
-            Self::Rejected { .. } | Self::Body { .. } => false,
+            Self::Rejected { .. } | Self::Broken { .. } | Self::Body { .. } => false,
         }
     }
 }
