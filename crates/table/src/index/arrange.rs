@@ -55,16 +55,34 @@ pub(super) fn are_worth_arranging(parts: &[IndexPart]) -> bool {
 }
 
 impl Table {
-    /// Makes the parts of a day again, arranged by indicator. None if a file or a part
-    /// is gone: then the state was old.
+    /// Makes the parts of a day again, arranged by indicator. None if one is gone: then
+    /// the state was old, and is not any more.
     pub(super) async fn arrange(
         &mut self,
         date: Date,
         report: &mut IndexReport,
     ) -> Result<Option<Arranged>, TableError> {
-        let Some(of_date) = self.state.dates.get(&date).cloned() else { return Ok(None) };
-        let listed = date_files(&self.store, &of_date).await?;
         let parts = self.state.indexes.get(&date).cloned().unwrap_or_default();
+        match self.arranged(date, parts.clone(), report).await {
+            Err(TableError::Missing { path }) => {
+                self.refresh().await?;
+                if self.state.indexes.get(&date) == Some(&parts) {
+                    return Err(TableError::Missing { path });
+                }
+                Ok(None)
+            }
+            arranged => arranged.map(Some),
+        }
+    }
+
+    async fn arranged(
+        &self,
+        date: Date,
+        parts: Vec<IndexPart>,
+        report: &mut IndexReport,
+    ) -> Result<Arranged, TableError> {
+        let of_date = self.state.dates.get(&date).cloned().unwrap_or_default();
+        let listed = date_files(&self.store, &of_date).await?;
         let alive: BTreeSet<&str> = listed.iter().map(|file| file.path.as_str()).collect();
         let first = listed.iter().map(|file| &file.path).min().cloned().unwrap_or_default();
         let last = listed.iter().map(|file| &file.path).max().cloned().unwrap_or_default();
@@ -105,7 +123,7 @@ impl Table {
             made.push(self.put_part(date, builder, stretch, files, report).await?);
         }
         let replaces = parts.into_iter().map(|part| part.path).collect();
-        Ok(Some(Arranged { date, parts: made, replaces }))
+        Ok(Arranged { date, parts: made, replaces })
     }
 
     async fn group(
