@@ -7,14 +7,15 @@ settled Parquet partitions, all its processes together, from the agent's start
 to the end of the server's drain. Beside it DuckDB and ClickHouse (chdb) convert
 the same events, already unpacked to NDJSON, to Parquet partitioned alike
 (`peers.py`). Rounds are interleaved in random order; the table has medians,
-and ratios of medians. It fails if a memory bound does not hold: agent 64 MiB,
-aggregator its buffer + 256 MiB.
+and ratios of medians. What they wrote is deleted when all are done: some file
+systems look long for an inode that was not deleted lately, which would be
+measured with whatever comes next. It fails if a memory bound does not hold:
+agent 64 MiB, aggregator its buffer + 256 MiB.
 """
 
 import argparse
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -95,14 +96,12 @@ def python():
 WAYS = {"walk": walk, "duckdb": peer("duckdb"), "chdb": peer("chdb")}
 
 
-def measure(names, sample, events, rounds, seed):
+def measure(names, sample, events, rounds, seed, directory):
     runs = {name: [] for name in names}
     dice = random.Random(seed)
     for number in range(rounds):
         for name in dice.sample(names, len(names)):
-            directory = tempfile.mkdtemp(prefix=f"orgtrail-{name}-")
-            run = WAYS[name](sample, events, os.path.join(directory, "run"))
-            shutil.rmtree(directory)
+            run = WAYS[name](sample, events, os.path.join(directory, f"{name}-{number}"))
             runs[name].append(run)
             print(
                 f"round {number + 1} {name}: {run.seconds:.1f} s wall, {run.cpu:.1f} s CPU,"
@@ -175,7 +174,9 @@ def main():
     if not os.path.exists(os.path.join(sample, "events.ndjson")):
         command = [program("make-sample"), "logs", sample, str(arguments.events)]
         subprocess.run(command, check=True)
-    runs = measure(names, sample, arguments.events, arguments.rounds, arguments.seed)
+    with tempfile.TemporaryDirectory(prefix="orgtrail-walk-") as directory:
+        rounds, seed = arguments.rounds, arguments.seed
+        runs = measure(names, sample, arguments.events, rounds, seed, directory)
     table(runs, arguments.events)
     holds = True
     if "walk" in runs:

@@ -45,7 +45,8 @@ impl Default for Config {
 pub struct Limits {
     /// A pass ends with the journal record in which it has read so many bytes of lines.
     pub pass_bytes: u64,
-    /// A partition with at least so many rows in a pass gets its own file.
+    /// A partition with at least so many rows in a pass gets its own file; with
+    /// `settle_rows_per_file` in a pass that ends at `pass_bytes`.
     pub partition_rows_min: u64,
     /// One settling merges at most so many fresh files,
     pub settle_files_max: usize,

@@ -120,7 +120,7 @@ impl Table {
                 to: range.reader.head,
                 trail_version: TRAIL_VERSION,
                 row_format: self.config.limits.row_format,
-                partition_rows_min: self.config.limits.partition_rows_min,
+                partition_rows_min: self.partition_rows_min(range.more),
                 damaged: range.rows.damaged.clone(),
             };
             for damaged in &intent.damaged {
@@ -166,6 +166,18 @@ impl Table {
             what: format!("the journal ends before record {}", intent.to),
         })?;
         self.write_pass(number, intent, range).await
+    }
+
+    /// So many rows of a partition get their own file. While more waits than a pass
+    /// takes, passes follow each other at once: rows that settling would find worth
+    /// a file are not written twice then.
+    fn partition_rows_min(&self, more_waits: bool) -> u64 {
+        let limits = &self.config.limits;
+        if more_waits {
+            limits.partition_rows_min.min(limits.settle_rows_per_file)
+        } else {
+            limits.partition_rows_min
+        }
     }
 
     /// Reads the journal from the table's position: to where an intent says, or

@@ -5,6 +5,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
 
+mod backlog;
 mod crash;
 mod damage;
 mod derived;
