@@ -19,7 +19,7 @@
 //! - `gather` (journal to rows), `order` (how rows are sorted), `files` (sort,
 //!   encode, put), `quarantine` (what is no event)
 //! - `duplicates` (one event, one row) with `keys` (which events were seen)
-//! - `pass`; `settle` and `compact` with `merge`
+//! - `pass`; `settle` and `compact` with `merge`; `backlog`: what waits for the latter
 //! - `index`: which files of a day that is over name a key, an ARN, an address
 //! - `day`: copies of days that are over, for the organization at once; `stretch`
 //!   is which files such a copy, or a part of an index, was made of
@@ -52,6 +52,7 @@ pub mod partition;
 pub mod row;
 pub mod schema;
 
+mod backlog;
 mod checkpoint;
 mod choose;
 mod compact;
@@ -79,6 +80,7 @@ mod state;
 mod stretch;
 mod table;
 
+pub use backlog::{BACKLOG_DATES, Backlog};
 pub use compact::CompactReport;
 pub use config::{Config, Limits};
 pub use day::{DayPart, DayReport};
@@ -91,7 +93,7 @@ pub use log::{Counts, DamagedSegment, DataFile, LostBatch, QuarantineFile, Settl
 pub use pass::PassReport;
 pub use rebuild::{Left, RebuildEstimate, RebuildProgress, RebuildReport};
 pub use settle::SettleReport;
-pub use snapshot::{BACKLOG_DATES, Backlog, Filter, TableSnapshot};
+pub use snapshot::{Filter, TableSnapshot};
 pub use state::{Damage, Expired, FreshFile, Open, Rebuild, TableState, Totals};
 pub use stretch::Stretch;
 pub use table::{Seams, Table};

@@ -19,17 +19,13 @@ use arrow::error::ArrowError;
 use event::{AccountId, Region};
 use futures::future::BoxFuture;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
-use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use journal::{Journal, State as JournalState};
 use ledger::Ledger;
 use seam::Blocking;
 use store::Store;
 
 use crate::checkpoint;
-use crate::compact::worth_merging;
-use crate::config::Limits;
 use crate::day::DayPart;
 use crate::duplicates::{Search, add_keyed};
 use crate::error::TableError;
@@ -44,22 +40,9 @@ use crate::state::{TableState, Totals};
 /// The table at one record of its log.
 #[derive(Clone, Debug)]
 pub struct TableSnapshot {
-    store: Store,
-    state: TableState,
-}
-
-/// Days that [`TableSnapshot::backlog`] looks at.
-pub const BACKLOG_DATES: usize = 31;
-
-/// What waits for compaction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Partitions with files worth merging.
-    pub partitions: u64,
-    /// Those files.
-    pub files: u64,
-    /// Their rows.
-    pub rows: u64,
+    pub(crate) store: Store,
+    pub(crate) ledger: Ledger,
+    pub(crate) state: TableState,
 }
 
 /// Which partitions a reader wants; the default wants all.
@@ -99,7 +82,7 @@ impl TableSnapshot {
             let ledger = Ledger::new(store.clone(), layout.log());
             let mut state = checkpoint::newest(store, &ledger, &layout).await?;
             checkpoint::advance(store, &ledger, &mut state).await?;
-            Ok(Self { store: store.clone(), state })
+            Ok(Self { store: store.clone(), ledger, state })
         })
     }
 
@@ -144,27 +127,6 @@ impl TableSnapshot {
     #[must_use]
     pub fn copies_of(&self, date: Date) -> &[DayPart] {
         self.state.days.get(&date).map_or(&[], Vec::as_slice)
-    }
-
-    /// What compaction would merge now, on the newest [`BACKLOG_DATES`] days.
-    ///
-    /// # Errors
-    /// If the lists of files cannot be read.
-    pub fn backlog(&self, now: Timestamp) -> BoxFuture<'_, Result<Backlog, TableError>> {
-        Box::pin(async move {
-            let today = now.to_zoned(TimeZone::UTC).date();
-            let limits = Limits::default();
-            let mut backlog = Backlog::default();
-            for (date, files) in self.state.dates.iter().rev().take(BACKLOG_DATES) {
-                let files = checkpoint::date_files(&self.store, files).await?;
-                for group in worth_merging(files, *date < today, &limits) {
-                    backlog.partitions += 1;
-                    backlog.files += group.len() as u64;
-                    backlog.rows += group.iter().map(|file| file.rows).sum::<u64>();
-                }
-            }
-            Ok(backlog)
-        })
     }
 
     /// Leaves out of the rows of the journal's tail those whose event another row
@@ -217,7 +179,7 @@ impl TableSnapshot {
         &self,
         filter: Filter,
     ) -> impl Stream<Item = Result<DataFile, TableError>> + Send + use<> {
-        let Self { store, state } = self;
+        let Self { store, state, .. } = self;
         let store = store.clone();
         let dates: Vec<_> = state
             .dates

@@ -118,6 +118,9 @@ pub(crate) struct BacklogStatus {
     pub(crate) partitions: u64,
     pub(crate) files: u64,
     pub(crate) rows: u64,
+    /// How long that takes at the pace of the last compactions; absent if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) work_secs: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -210,6 +213,7 @@ impl Status {
                     partitions: backlog.partitions,
                     files: backlog.files,
                     rows: backlog.rows,
+                    work_secs: backlog.work_secs,
                 },
                 rebuild: table.state().rebuild.as_ref().map(|rebuild| RebuildStatus {
                     since: rebuild.at,
@@ -259,10 +263,14 @@ impl Status {
             },
             if self.closes { "closes" } else { "DOES NOT CLOSE" }
         ));
-        let BacklogStatus { partitions, files, rows } = table.backlog;
+        let BacklogStatus { partitions, files, rows, work_secs } = table.backlog;
         if files > 0 {
+            let work = match work_secs {
+                Some(secs) => format!("about {secs} s of work at the last compactions' pace"),
+                None => "how long is unknown: none has ended lately".to_owned(),
+            };
             line(format!(
-                "compaction {files} small files of {partitions} partitions wait, {rows} rows"
+                "compaction {files} small files of {partitions} partitions wait, {rows} rows; {work}"
             ));
         }
         if let Some(RebuildStatus { since, read, to, replaced }) = table.rebuild {

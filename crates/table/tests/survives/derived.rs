@@ -1,10 +1,11 @@
-//! Indexes and copies of days leave nothing behind that no record names.
+//! Indexes and copies of days leave nothing behind that no record names; what waits
+//! for compaction is told.
 
 use std::sync::Arc;
 
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use table::Table;
+use table::{SettleReason, Table};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, drain};
@@ -60,4 +61,26 @@ async fn what_a_process_put_before_it_died_is_gone_with_the_next_part_of_its_day
     }
     world.check_index().await;
     world.check_copies().await;
+}
+
+#[tokio::test]
+async fn the_log_tells_how_long_what_waits_for_compaction_takes() {
+    let mut world = World::new().await;
+    let stop = CancellationToken::new();
+    let mut table = world.table(Arc::clone(&world.objects), 2).await.expect("open");
+    let now: jiff::Timestamp = "2026-11-20T12:00:00Z".parse().expect("a time");
+    for compacted in [false, true] {
+        for _ in 0..2 {
+            world.deliver_once(12).await;
+            while table.pass(&stop).await.expect("pass").is_some() {}
+            table.settle(SettleReason::Asked).await.expect("settle");
+        }
+        let snapshot = world.check_snapshot().await;
+        let backlog = snapshot.backlog(now).await.expect("a backlog");
+        assert!(backlog.files > 0, "two small files of a day that is over wait");
+        assert_eq!(backlog.work_secs.is_some(), compacted, "{backlog:?}");
+        while table.compact(1, &stop).await.expect("compact").more {}
+        let after = world.check_snapshot().await.backlog(now).await.expect("a backlog");
+        assert!(after.files < backlog.files, "less waits: {after:?}");
+    }
 }

@@ -5,10 +5,10 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
 
-mod backlog;
 mod crash;
 mod damage;
 mod derived;
+mod direct;
 mod expire;
 mod faulty;
 mod golden;
