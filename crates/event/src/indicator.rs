@@ -11,7 +11,11 @@
 //! be incomplete the day it is written, and an index that misses one would make
 //! "nothing found" a lie.
 
+mod find;
+
 use std::net::IpAddr;
+
+pub use find::{each_indicator, each_indicator_in_json};
 
 /// The longest indicator; longer texts are none.
 pub const INDICATOR_BYTES_MAX: usize = 512;
@@ -22,72 +26,29 @@ const ID_DIGITS: [usize; 2] = [8, 17];
 /// Whether a text is an indicator by its form.
 #[must_use]
 pub fn is_indicator(text: &str) -> bool {
-    match text.as_bytes() {
-        [] => false,
-        bytes if bytes.len() > INDICATOR_BYTES_MAX => false,
-        [b'A', ..] => is_unique_id(text),
-        [b'a', b'r', b'n', b':', ..] => is_arn(text),
-        bytes => is_account(bytes) || is_resource_id(text) || is_address(text),
+    let bytes = text.as_bytes();
+    match bytes {
+        _ if bytes.len() > INDICATOR_BYTES_MAX => false,
+        [b'A', ..] => is_unique_id(bytes),
+        [b'a', b'r', b'n', b':', ..] => is_arn(bytes),
+        [b'0'..=b'9', ..] => is_account(bytes) || is_address(text),
+        [b'a'..=b'f', ..] => is_resource_id(bytes) || is_address(text),
+        [b'g'..=b'z' | b'-', ..] => is_resource_id(bytes),
+        [b'B'..=b'F' | b':', ..] => is_address(text),
+        _ => false,
     }
-}
-
-/// Calls `found` with every indicator that a line of a value is, begins or ends
-/// with, where `/` and `:` are what parts a value: the instance of
-/// `arn:aws:ec2:…:instance/i-0abc…`, the role of `AROA…:session`.
-pub fn each_indicator<'a>(value: &'a str, found: &mut impl FnMut(&'a str)) {
-    let mut see = |text: &'a str| {
-        if is_indicator(text) {
-            found(text);
-        }
-    };
-    for line in value.split('\n') {
-        see(line);
-        for (at, _) in line.match_indices(['/', ':']) {
-            see(line.get(at + 1..).unwrap_or_default());
-        }
-        if let Some((before, _)) = line.split_once(':') {
-            see(before);
-        }
-    }
-}
-
-/// Calls `found` with every indicator that a string of a JSON text names, keys
-/// included, as it is spelt there and as it is meant.
-pub fn each_indicator_in_json<'a>(json: &'a str, found: &mut impl FnMut(&str)) {
-    let mut rest = json;
-    while let Some((_, from)) = rest.split_once('"') {
-        let Some(end) = string_len(from) else { return };
-        let (spelt, after) = from.split_at(end);
-        each_indicator(spelt, &mut |text: &'a str| found(text));
-        if spelt.contains('\\')
-            && let Ok(meant) = crate::json::unescape(spelt.as_bytes())
-        {
-            each_indicator(&meant, &mut |text| found(text));
-        }
-        rest = after.get(1..).unwrap_or_default();
-    }
-}
-
-/// The bytes before the quote that ends a string.
-fn string_len(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    text.bytes().position(|byte| {
-        let ends = byte == b'"' && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        ends
-    })
 }
 
 /// `AKIA…`, `ASIA…`, `AROA…`: unique ids of IAM, of which access keys are one
 /// kind (IAM User Guide, "Understanding unique ID prefixes").
-fn is_unique_id(text: &str) -> bool {
-    (16..=32).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+fn is_unique_id(bytes: &[u8]) -> bool {
+    (16..=32).contains(&bytes.len())
+        && bytes.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
-fn is_arn(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'*' | b'?');
-    text.bytes().filter(|byte| *byte == b':').count() >= 5 && text.bytes().all(plain)
+fn is_arn(bytes: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'*' | b'?');
+    bytes.iter().filter(|byte| **byte == b':').count() >= 5 && bytes.iter().all(plain)
 }
 
 fn is_account(bytes: &[u8]) -> bool {
@@ -95,14 +56,16 @@ fn is_account(bytes: &[u8]) -> bool {
 }
 
 /// `i-0abc…`, `vol-…`, `eni-…`: a word and hexadecimal digits.
-fn is_resource_id(text: &str) -> bool {
-    let Some((word, digits)) = text.rsplit_once('-') else { return false };
-    let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let in_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
-    (1..=24).contains(&word.len())
-        && word.bytes().all(in_word)
-        && ID_DIGITS.contains(&digits.len())
-        && digits.bytes().all(hex)
+fn is_resource_id(bytes: &[u8]) -> bool {
+    let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let in_word = |byte: &u8| byte.is_ascii_lowercase() || *byte == b'-';
+    ID_DIGITS.iter().any(|digits| {
+        let Some((word, id)) = bytes.len().checked_sub(*digits).map(|at| bytes.split_at(at)) else {
+            return false;
+        };
+        let Some((b'-', word)) = word.split_last() else { return false };
+        (1..=24).contains(&word.len()) && id.iter().all(hex) && word.iter().all(in_word)
+    })
 }
 
 fn is_address(text: &str) -> bool {
@@ -114,12 +77,6 @@ fn is_address(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn found(value: &str) -> Vec<&str> {
-        let mut all = Vec::new();
-        each_indicator(value, &mut |text| all.push(text));
-        all
-    }
 
     #[test]
     fn keys_arns_accounts_addresses_and_ids_are_indicators() {
@@ -146,40 +103,13 @@ mod tests {
             "8a2f1c9e-1111-2222-3333-444455556666",
             "arn:aws:s3:::bucket/*",
             "i-0123",
+            "-0123abcd",
+            "a-very-long-word-of-a-kind-0123abcd",
+            "AKIAIOSFODNN7example",
+            "198.51.100.700",
             "ec2.amazonaws.com",
         ] {
             assert!(!is_indicator(text), "{text}");
         }
-    }
-
-    #[test]
-    fn a_value_names_what_it_is_and_what_it_begins_and_ends_with() {
-        let arn = "arn:aws:ec2:eu-west-1:123456789012:instance/i-0123456789abcdef0";
-        assert_eq!(found(arn), [arn, "i-0123456789abcdef0"]);
-        assert_eq!(
-            found("AROACKCEVSQ6C2EXAMPLE:i-1234abcd"),
-            ["i-1234abcd", "AROACKCEVSQ6C2EXAMPLE"]
-        );
-        assert_eq!(found("arn:aws:iam::123456789012:root").len(), 1);
-    }
-
-    #[test]
-    fn strings_of_json_are_seen_however_they_are_spelt() {
-        let json = r#"{"a":{"k":"AKIAIOSFODNN7EXAMPLE"},"b":["x","path\/i-1234abcd"],"123456789012":1,
-            "c":"\u0041KIAIOSFODNN7EXAMPLF","d":"say \"i-1234abce\"","e":123456789013}"#;
-        let mut all = std::collections::BTreeSet::new();
-        each_indicator_in_json(json, &mut |text| {
-            all.insert(text.to_owned());
-        });
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        let expected =
-            ["123456789012", "AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLF", "i-1234abcd"];
-        assert_eq!(all, expected);
-    }
-
-    #[test]
-    fn text_that_is_no_json_ends_the_search() {
-        each_indicator_in_json("\"unfinished i-1234abcd", &mut |_| panic!("nothing ends here"));
-        each_indicator_in_json("\"\\", &mut |_| panic!("nothing ends here"));
     }
 }

@@ -21,7 +21,7 @@ use std::fmt;
 
 pub use canonical::canonical;
 pub use members::{Elements, Member, Members, elements, members};
-pub use scan::{extent, skip_blank, value_end};
+pub use scan::{extent, skip_blank, string_end, value_end};
 pub use text::{compact_line_breaks, key_is, plain_key, string_contents, unescape};
 
 /// How deep arrays and objects may nest in one value.

@@ -191,8 +191,11 @@ fn digits_end(bytes: &[u8], mut at: usize) -> Result<usize, SyntaxError> {
 
 /// The position after the closing quote of the string whose contents begin at
 /// `at`.
+///
+/// # Errors
+/// What ends the string otherwise: a control character, half an escape, the end.
 #[inline]
-pub(super) fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, SyntaxError> {
+pub fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, SyntaxError> {
     loop {
         at = plain_run_end(bytes, at);
         match bytes.get(at) {
