@@ -39,7 +39,7 @@ pub use commit::Committed;
 pub use error::JournalError;
 pub use leaves::{Leaves, Reach};
 pub use progress::{Progress, SourceProgress};
-pub use read::{Delivered, DeliveredBatch, Journal, Origin, SegmentDamage};
+pub use read::{Delivered, DeliveredBatch, DeliveredGap, Journal, Origin, SegmentDamage};
 pub use record::{BatchEntry, Body, Certificate, Gap, Open, SegmentRef, Sweep};
 pub use segment::{BatchLines, FRAME_BYTES_MIN, Lines, Packed, pack};
 pub use state::{AgentKey, AgentState, Invalid, State, Stream, Totals};

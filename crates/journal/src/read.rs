@@ -58,6 +58,17 @@ pub struct Delivered {
     pub batches: Vec<DeliveredBatch>,
     /// Why some of its batches are lost.
     pub damage: Option<SegmentDamage>,
+    /// What it declares lost.
+    pub gap: Option<DeliveredGap>,
+}
+
+/// What a gap record declares lost: it never reached the journal.
+#[derive(Clone, Debug)]
+pub struct DeliveredGap {
+    /// Who would have delivered it.
+    pub origin: Arc<Origin>,
+    /// How many sequences.
+    pub lost: u64,
 }
 
 /// How a segment differs from what its record says.
@@ -206,7 +217,17 @@ impl Journal {
                 Some(segment) => self.segment_batches(segment, proofs).await?,
                 None => (Vec::new(), None),
             };
-            Ok(Some(Delivered { record: record.number, committed_at: record.at, batches, damage }))
+            let gap = body.gap.as_ref().and_then(|gap| {
+                let lost = (gap.last + 1).saturating_sub(gap.first);
+                Some(DeliveredGap { origin: origin(state, gap.stream)?, lost })
+            });
+            Ok(Some(Delivered {
+                record: record.number,
+                committed_at: record.at,
+                batches,
+                damage,
+                gap,
+            }))
         })
     }
 

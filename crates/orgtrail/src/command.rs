@@ -8,6 +8,7 @@ mod events;
 mod export;
 mod files;
 mod hold;
+mod last_lines;
 mod list;
 mod people;
 mod query;

@@ -1,10 +1,13 @@
 //! `orgtrail.toml` as written.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use event::{AccountId, AgentName, Region};
 use identity::{Files, Refuse};
 use serde::Deserialize;
+use table::Expected;
 
 use crate::exit::Misconfigured;
 
@@ -19,7 +22,47 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) table: table::Config,
     #[serde(default)]
+    pub(crate) organization: Organization,
+    #[serde(default)]
     pub(crate) operations: Operations,
+}
+
+/// `[organization]`: what answers have to be complete of. Nothing need be named.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Organization {
+    /// Accounts that must be heard of.
+    pub(crate) accounts: BTreeSet<AccountId>,
+    /// Regions that each must have shown.
+    pub(crate) regions: BTreeSet<String>,
+    /// Agents that are turned off for good, as `account/name`.
+    pub(crate) retired_agents: BTreeSet<String>,
+}
+
+impl Organization {
+    /// What passes pin of it.
+    fn expected(&self) -> anyhow::Result<Expected> {
+        for region in &self.regions {
+            region
+                .parse::<Region>()
+                .with_context(|| format!("organization.regions has {region:?}"))?;
+        }
+        for agent in &self.retired_agents {
+            let parts = agent.split_once('/');
+            let is_agent = parts.is_some_and(|(account, name)| {
+                account.parse::<AccountId>().is_ok() && name.parse::<AgentName>().is_ok()
+            });
+            anyhow::ensure!(
+                is_agent,
+                "organization.retired_agents has {agent:?}: write ACCOUNT/NAME, as orgtrail status does"
+            );
+        }
+        Ok(Expected {
+            accounts: self.accounts.clone(),
+            regions: self.regions.clone(),
+            retired_agents: self.retired_agents.clone(),
+        })
+    }
 }
 
 /// `[store]`
@@ -70,6 +113,9 @@ impl Config {
             .check()
             .with_context(|| format!("check {}", path.display()))
             .context(Misconfigured)?;
+        let expected = config.organization.expected();
+        let expected = expected.with_context(|| format!("check {}", path.display()));
+        config.table.expected = Some(expected.context(Misconfigured)?);
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
         for file in
             [&mut config.identity.ca, &mut config.identity.certificate, &mut config.identity.key]

@@ -61,6 +61,7 @@ impl EventsTable {
         (files.settled, files.copies) = with_copies(&self.view.snapshot, files.settled);
         self.view.planned(&files);
         let tail = self.view.tail().await?;
+        self.view.asks(pruning);
         let projection = projection.cloned();
         let partitions = session.config().target_partitions();
         let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();

@@ -67,4 +67,5 @@ pub use limits::{Limits, MEMORY_BYTES, QUESTIONS_MAX, SPILL_BYTES, Scanned, TIME
 pub use parquet_rows::ParquetRows;
 pub use question::Question;
 pub use saved::{InvalidParameter, Parameter, Saved};
+pub use table::{Known, Loss, LossKind, Statement};
 pub use trace::{DEPTH_MAX, HOPS_MAX, Hop, KeyUse, Proof, Trace};

@@ -9,16 +9,15 @@ use std::sync::Arc;
 
 use arrow::array::{Date32Array, RecordBatch, StringBuilder};
 use arrow::error::ArrowError;
-use event::AccountId;
 use event::set_aside::is_continuation;
 use identity::SpeaksFor;
 use jiff::Timestamp;
-use journal::{Delivered, Journal, State};
+use journal::{Delivered, Journal};
 use seam::Blocking;
-use table::TableSnapshot;
 use table::partition::{Partition, Regions};
 use table::row::{BATCH_ROWS_MAX, RowBuilder, RowSource};
 use table::schema::fresh_schema;
+use table::{Completeness, Losses, TableSnapshot};
 
 use crate::coverage::SourceCoverage;
 use crate::error::QueryError;
@@ -48,8 +47,10 @@ pub(crate) struct Tail {
     /// It may go on, and what follows cannot be believed.
     pub(crate) damaged: Option<String>,
     pub(crate) sources: Vec<SourceCoverage>,
-    /// Accounts of which no agent says how far it has come.
-    pub(crate) silent: Vec<AccountId>,
+    /// What statements of completeness rest on, at its end,
+    pub(crate) completeness: Completeness,
+    /// and the regions that accounts have shown.
+    pub(crate) regions: Regions,
 }
 
 impl Tail {
@@ -67,11 +68,19 @@ impl Tail {
             // The table's rows are there all the same.
             Err(error) if error.is_damage() => {
                 let damaged = Some(sentence(&error));
-                return Ok(Self { record: position, damaged, ..Self::default() });
+                return Ok(Self {
+                    record: position,
+                    damaged,
+                    completeness: table.state().completeness.clone(),
+                    regions: table.regions().clone(),
+                    ..Self::default()
+                });
             }
             Err(error) => return Err(QueryError::Journal(error)),
         };
         let mut rows = Rows::new(table.regions().clone());
+        let known = &table.state().completeness;
+        let mut losses = Losses::default();
         let (mut truncated, mut damaged) = (false, None);
         loop {
             if rows.bytes >= limit_bytes {
@@ -91,6 +100,7 @@ impl Tail {
                 }
                 Err(error) => return Err(QueryError::Journal(error)),
             };
+            losses.add_of(&delivered, &state, known);
             rows = blocking
                 .run(move || {
                     rows.add(&delivered)?;
@@ -119,7 +129,8 @@ impl Tail {
         });
         Ok(Self {
             sources: sources.collect(),
-            silent: silent(&state, &rows.regions),
+            completeness: known.with(&state, losses),
+            regions: rows.regions,
             batches,
             rows: rows.rows - duplicates,
             duplicates,
@@ -133,17 +144,6 @@ impl Tail {
             damaged,
         })
     }
-}
-
-/// The accounts with events for which no agent that has sources speaks.
-fn silent(state: &State, seen: &Regions) -> Vec<AccountId> {
-    let speaking = state.agents.iter().filter(|(_, agent)| !agent.progress.sources.is_empty());
-    let speak_for: Vec<SpeaksFor> = speaking
-        .filter_map(|(key, _)| state.active(key))
-        .map(|(_, stream)| stream.certificate.speaks_for)
-        .collect();
-    let is_silent = |account: &AccountId| !speak_for.iter().any(|agent| agent.allows(*account));
-    seen.accounts().filter(is_silent).collect()
 }
 
 /// An error and its causes, as one sentence.

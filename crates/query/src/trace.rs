@@ -114,7 +114,7 @@ pub struct Trace {
     pub uses: BTreeMap<String, KeyUse>,
     /// There is more than a trace shows.
     pub cut: bool,
-    /// What was searched: as complete as the first answer, as much as all.
+    /// What was searched: as complete as all answers, by the first one's reach.
     pub coverage: Coverage,
 }
 
@@ -317,6 +317,7 @@ impl Tracer<'_> {
             total.file_bytes += coverage.file_bytes;
             total.tail_bytes += coverage.tail_bytes;
             total.files = total.files.max(coverage.files);
+            total.asked_also(coverage);
         } else {
             *total = coverage;
         }

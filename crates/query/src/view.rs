@@ -16,7 +16,7 @@ use store::Store;
 use table::{DataFile, Filter, TableError, TableSnapshot};
 use tokio::sync::OnceCell;
 
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, state};
 use crate::engine::Options;
 use crate::error::QueryError;
 use crate::pruning::Pruning;
@@ -40,6 +40,8 @@ pub(crate) struct View {
     failure: Mutex<Option<QueryError>>,
     /// Files chosen so far.
     planned: Mutex<Vec<DataFile>>,
+    /// What was asked for so far.
+    asked: Mutex<Vec<Pruning>>,
 }
 
 /// Files that may hold wanted rows.
@@ -72,6 +74,7 @@ impl View {
             reads: Arc::default(),
             failure: Mutex::new(None),
             planned: Mutex::new(Vec::new()),
+            asked: Mutex::new(Vec::new()),
         }
     }
 
@@ -134,6 +137,11 @@ impl View {
         planned.extend(all.cloned());
     }
 
+    /// Remembers what is asked for, which the answer has to be complete of.
+    pub(crate) fn asks(&self, pruning: Pruning) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(pruning);
+    }
+
     /// Keeps what went wrong for whoever asked.
     pub(crate) fn fail(&self, error: QueryError) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -173,7 +181,6 @@ impl View {
             journal_record: self.snapshot.position(),
             files: planned as u64,
             files_total: self.snapshot.totals().files,
-            lost: self.snapshot.totals().damage.units,
             expired: self.snapshot.totals().expired.rows,
             file_bytes: self.reads.bytes(),
             ..Coverage::default()
@@ -184,14 +191,13 @@ impl View {
             coverage.committed_at = tail.committed_at;
             coverage.truncated = tail.truncated;
             coverage.damaged.clone_from(&tail.damaged);
-            coverage.lost += tail.lost;
-            coverage.gaps = tail.gaps;
+            let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let lost = self.snapshot.totals().damage.units + tail.lost;
+            state(&mut coverage, tail, lost, &asked);
             coverage.tail_rows = tail.rows;
             coverage.tail_duplicates = tail.duplicates;
             coverage.tail_rejected = tail.rejected;
             coverage.tail_bytes = tail.bytes;
-            coverage.sources.clone_from(&tail.sources);
-            coverage.silent.clone_from(&tail.silent);
         }
         coverage
     }

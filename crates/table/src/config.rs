@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
+use crate::completeness::Expected;
 use crate::schema::ROW_FORMAT_VERSION;
 
 /// The section `[table]` of the server's configuration.
@@ -22,6 +23,10 @@ pub struct Config {
     pub retention_days: Option<NonZeroU32>,
     /// Whether the table is also published as Iceberg knows tables.
     pub iceberg: bool,
+    /// What the organization is expected to have, from the section `[organization]`;
+    /// if it is not set, passes leave what an earlier one pinned.
+    #[serde(skip)]
+    pub expected: Option<Expected>,
     /// Bounds; other ones are for tests.
     #[serde(skip)]
     pub limits: Limits,
@@ -35,6 +40,7 @@ impl Default for Config {
             keep_replaced_secs: 600,
             retention_days: None,
             iceberg: true,
+            expected: None,
             limits: Limits::default(),
         }
     }

@@ -20,6 +20,7 @@
 //!   encode, put), `quarantine` (what is no event)
 //! - `duplicates` (one event, one row) with `keys` (which events were seen)
 //! - `pass`; `settle` and `compact` with `merge`; `backlog`: what waits for the latter
+//! - `completeness`: up to when the events of each account are known to be there
 //! - `index`: which files of a day that is over name a key, an ARN, an address
 //! - `day`: copies of days that are over, for the organization at once; `stretch`
 //!   is which files such a copy, or a part of an index, was made of
@@ -56,6 +57,7 @@ mod backlog;
 mod checkpoint;
 mod choose;
 mod compact;
+mod completeness;
 mod config;
 mod day;
 mod duplicates;
@@ -82,6 +84,9 @@ mod table;
 
 pub use backlog::{BACKLOG_DATES, Backlog};
 pub use compact::CompactReport;
+pub use completeness::{
+    Completeness, Expected, Known, LOSSES_MAX, Loss, LossKind, Losses, Standing, Statement, name_of,
+};
 pub use config::{Config, Limits};
 pub use day::{DayPart, DayReport};
 pub use error::TableError;

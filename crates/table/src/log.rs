@@ -16,6 +16,19 @@
 //!            "units":3,"row":0}]}]}}
 //! ```
 //!
+//! What has changed since the last pass of what statements of completeness rest on
+//! is pinned too; where nothing has, there is no such member:
+//!
+//! ```json
+//! {"pass_intent":{…,"completeness":{
+//!   "expected":{"accounts":["111122223333"],"regions":["eu-west-1"]},
+//!   "agents":{"111122223333/main":{"speaks_for":{"account":"111122223333"},"sources":"9f…"}},
+//!   "complete_to":{"2026-11-20T11:58:00Z":["111122223333/main"]},
+//!   "losses":[{"account":"111122223333","from":"…","to":"…","units":3,"kind":"gap"}]}}}
+//! ```
+//!
+//! A release that does not know a member of an intent refuses it.
+//!
 //! ```json
 //! {"pass_commit":{"intent":7,"to":12,
 //!   "counts":{"journaled":900,"rows":899,"quarantined":1,"duplicates":0,"unselected":0},
@@ -85,6 +98,7 @@ use integrity::{Hash, SpoolId};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::completeness::Learned;
 use crate::day::DayPart;
 use crate::hold::{Hold, Release};
 use crate::index::IndexPart;
@@ -145,6 +159,9 @@ pub(crate) struct PassIntent {
     /// them is in quarantine, also if the bytes have come back since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) damaged: Vec<DamagedSegment>,
+    /// What has changed of what statements of completeness rest on.
+    #[serde(default, skip_serializing_if = "Learned::is_empty")]
+    pub(crate) completeness: Learned,
 }
 
 /// A segment of the journal of which some or all is lost.

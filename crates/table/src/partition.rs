@@ -241,6 +241,12 @@ impl Regions {
         self.0.keys().copied()
     }
 
+    /// The regions that an account has shown, in the order of first showing.
+    #[must_use]
+    pub fn of(&self, account: AccountId) -> &[String] {
+        self.0.get(&account).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether no account has shown any region.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -22,6 +22,7 @@ use object_store::path::Path;
 use seam::Guard;
 use tokio_util::sync::CancellationToken;
 
+use crate::completeness::Losses;
 use crate::duplicates::Search;
 use crate::error::TableError;
 use crate::files::{PUTS_IN_FLIGHT, PassFiles, encode_pass, put, put_file};
@@ -84,6 +85,8 @@ impl Until<'_> {
 struct Range {
     rows: Gathered,
     reader: JournalState,
+    /// What its records say is lost.
+    losses: Losses,
     more: bool,
 }
 
@@ -114,7 +117,9 @@ impl Table {
                 self.finish_open().await?;
             }
             self.tidy().await?;
-            let Some(range) = self.gather(Until::Bound, stop).await? else { return Ok(None) };
+            let Some(mut range) = self.gather(Until::Bound, stop).await? else { return Ok(None) };
+            let losses = std::mem::take(&mut range.losses);
+            let expected = self.config.expected.as_ref();
             let intent = PassIntent {
                 from: self.state.position + 1,
                 to: range.reader.head,
@@ -122,6 +127,7 @@ impl Table {
                 row_format: self.config.limits.row_format,
                 partition_rows_min: self.partition_rows_min(range.more),
                 damaged: range.rows.damaged.clone(),
+                completeness: self.state.completeness.learn(&range.reader, expected, losses),
             };
             for damaged in &intent.damaged {
                 let units: u64 = damaged.lost.iter().map(|batch| batch.units).sum();
@@ -197,6 +203,7 @@ impl Table {
         };
         let journaled_before = reader.totals.journaled;
         let mut rows = Gathered::new(self.state.regions.clone());
+        let mut losses = Losses::default();
         let mut more = true;
         while to.is_some_and(|to| reader.head < to)
             || (to.is_none()
@@ -219,14 +226,16 @@ impl Table {
                     what: damage.what,
                 })?;
             }
+            losses.add_of(&delivered, &reader, &self.state.completeness);
             let work = move || rows.add(&delivered).map(|()| rows);
             rows = self.seams.blocking.run(work).await?;
         }
         if to.is_some_and(|to| reader.head != to) {
             return Ok(None);
         }
+        let is_empty = rows.is_empty() && losses.is_empty();
         let empty_records = reader.head - position;
-        if to.is_none() && rows.is_empty() && empty_records < self.config.limits.empty_records_max {
+        if to.is_none() && is_empty && empty_records < self.config.limits.empty_records_max {
             self.reader = Some(reader);
             return Ok(None);
         }
@@ -238,7 +247,7 @@ impl Table {
             let accounted = counts.accounted();
             return Err(TableError::Unbalanced { from, to, journaled, accounted });
         }
-        Ok(Some(Range { rows, reader, more }))
+        Ok(Some(Range { rows, reader, losses, more }))
     }
 
     async fn write_pass(
@@ -247,7 +256,7 @@ impl Table {
         intent: PassIntent,
         range: Range,
     ) -> Result<PassReport, TableError> {
-        let Range { mut rows, reader, more } = range;
+        let Range { mut rows, reader, more, losses: _ } = range;
         let keys = if intent.row_format >= KEYS_SINCE {
             let new = self.leave_out_duplicates(&mut rows, &reader, intent.from).await?;
             self.put_keys(number, new).await?

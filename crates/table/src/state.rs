@@ -27,6 +27,7 @@ use ledger::Head;
 use seam::{Guard, Guards};
 use serde::{Deserialize, Serialize};
 
+use crate::completeness::Completeness;
 use crate::day::DayPart;
 use crate::hold::Hold;
 use crate::index::IndexPart;
@@ -88,6 +89,9 @@ pub struct TableState {
     /// The rebuild that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<Rebuild>,
+    /// What statements of completeness rest on.
+    #[serde(default, skip_serializing_if = "Completeness::is_empty")]
+    pub completeness: Completeness,
     #[serde(skip)]
     pub(crate) guards: Guards,
 }
@@ -182,6 +186,7 @@ impl TableState {
             days: BTreeMap::new(),
             holds: BTreeMap::new(),
             rebuild: None,
+            completeness: Completeness::default(),
             guards: Guards::default(),
         }
     }
@@ -306,6 +311,7 @@ impl TableState {
         }
         self.totals.counts.add(&commit.counts);
         intent.damaged.into_iter().for_each(|damaged| self.totals.damage.add(damaged));
+        self.completeness.absorb(intent.completeness)?;
         self.totals.passes += 1;
         self.regions.absorb(&commit.regions);
         self.position = commit.to;

@@ -1,4 +1,4 @@
-//! What every question shares: the store, the filters, the form, the last lines.
+//! What every question shares: the store, the filters, the form.
 
 use std::future::Future;
 use std::io::{self, IsTerminal};
@@ -10,19 +10,17 @@ use arrow::array::RecordBatch;
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use query::{Answer, Coverage, Engine, EventFilter, Limits, Options, SourceCoverage};
+use query::{Answer, Coverage, Engine, EventFilter, Limits, Options};
 use seam::{Blocking, Clock, Entropy};
 use store::Store;
 use table::Seams;
 use tokio::time::Instant;
 
+use super::last_lines::{Told, last_lines};
 use super::time::{Side, parse, span};
 use crate::exit::{Incomplete, Misused};
 use crate::output::{Color, Format, Target, Writer, for_terminal};
 use crate::progress;
-
-/// Sources named when an answer may be incomplete; the others are counted.
-const SOURCES_NAMED_MAX: usize = 3;
 
 /// Where to ask.
 #[derive(Debug, Args)]
@@ -289,123 +287,21 @@ impl Asking {
 
     /// Says on stderr what an answer of so many rows covers.
     pub(crate) fn close(&self, rows: u64, what: &str, coverage: &Coverage) -> anyhow::Result<()> {
+        let to = self.needed_to();
         if !self.quiet {
-            eprint!("{}", self.last_lines(rows, what, coverage));
+            let seconds = self.begun.elapsed().as_secs_f64();
+            eprint!("{}", last_lines(coverage, &Told { rows, what, seconds, to }));
         }
-        if self.require_complete && !self.is_complete(coverage) {
+        if self.require_complete && !coverage.is_complete(to) {
             return Err(anyhow::Error::new(Incomplete));
         }
         Ok(())
     }
 
-    fn is_complete(&self, coverage: &Coverage) -> bool {
-        let reaches = |time| self.to.is_none_or(|to| to.min(self.now) <= time);
-        let whole = !coverage.truncated && coverage.damaged.is_none();
-        let whole = whole && coverage.lost == 0 && coverage.gaps == 0;
-        let whole = whole && coverage.silent.is_empty();
-        whole && coverage.complete_to().is_some_and(reaches)
+    /// Up to when an answer has to be complete, if that was said.
+    fn needed_to(&self) -> Option<Timestamp> {
+        self.to.map(|to| to.min(self.now))
     }
-
-    /// How many, what was searched, and up to when that is all there is.
-    fn last_lines(&self, rows: u64, what: &str, coverage: &Coverage) -> String {
-        let seconds = self.begun.elapsed().as_secs_f64();
-        let count = match rows {
-            0 => format!("no {what}s"),
-            1 => format!("1 {what}"),
-            _ => format!("{rows} {what}s"),
-        };
-        if !coverage.searched {
-            return format!("{count}; {seconds:.2} s\n");
-        }
-        let mut lines = format!(
-            "{count}; searched {} of {} files and {} events of the journal's tail, {} read, {seconds:.2} s\n",
-            coverage.files,
-            coverage.files_total,
-            coverage.tail_rows,
-            megabytes(coverage.file_bytes + coverage.tail_bytes),
-        );
-        let at = coverage.committed_at.map_or_else(String::new, |time| format!(" of {time:.0}"));
-        let record = coverage.journal_record;
-        if record == 0 {
-            lines.push_str("the store holds no journal: is it the right one?\n");
-            return lines;
-        }
-        if coverage.truncated {
-            lines.push_str(&format!(
-                "answered to journal record {record}{at}; the journal goes on: run a table pass (orgtrail serve), then ask again\n"
-            ));
-        }
-        if let Some(damaged) = &coverage.damaged {
-            lines.push_str(&format!(
-                "answered to journal record {record}{at}; what follows cannot be read: {}\n",
-                for_terminal(damaged)
-            ));
-        }
-        if coverage.lost > 0 {
-            lines.push_str(&format!(
-                "{} events are lost with damaged segments of the journal: orgtrail status names them\n",
-                coverage.lost
-            ));
-        }
-        if coverage.expired > 0 {
-            lines.push_str(&format!(
-                "{} events of earlier days have expired by retention\n",
-                coverage.expired
-            ));
-        }
-        if coverage.gaps > 0 {
-            lines.push_str(&format!(
-                "{} events were lost before they reached the journal: its gap records say which\n",
-                coverage.gaps
-            ));
-        }
-        if !coverage.silent.is_empty() {
-            let named = coverage.silent.iter().take(SOURCES_NAMED_MAX);
-            let named = named.map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let more = match coverage.silent.len().saturating_sub(SOURCES_NAMED_MAX) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            lines.push_str(&format!(
-                "of {named}{more} nothing is known: no agent says how far it has come\n"
-            ));
-        }
-        match coverage.complete_to() {
-            _ if coverage.damaged.is_some() => {}
-            Some(time) => lines.push_str(&format!("complete to {time:.0} (journal record {record})\n")),
-            None => lines.push_str(&format!(
-                "holds all that was committed up to journal record {record}{at}; whether sources hold more is unknown{}\n",
-                unknown(&coverage.sources)
-            )),
-        }
-        lines
-    }
-}
-
-fn unknown(sources: &[SourceCoverage]) -> String {
-    let silent: Vec<&SourceCoverage> =
-        sources.iter().filter(|source| source.complete_to().is_none()).collect();
-    if silent.is_empty() {
-        return String::new();
-    }
-    let named = silent.iter().take(SOURCES_NAMED_MAX).map(|source| {
-        let on_the_way = match source.behind {
-            0 => String::new(),
-            behind => format!(": {behind} events on their way"),
-        };
-        let name = for_terminal(&source.source);
-        format!("{}/{} {name}{on_the_way}", source.account, source.agent.as_str())
-    });
-    let named = named.collect::<Vec<_>>().join(", ");
-    match silent.len().saturating_sub(SOURCES_NAMED_MAX) {
-        0 => format!(" ({named})"),
-        more => format!(" ({named} and {more} more)"),
-    }
-}
-
-fn megabytes(bytes: u64) -> String {
-    let tenths = bytes / 100_000;
-    format!("{}.{} MB", tenths / 10, tenths % 10)
 }
 
 fn target(output: &OutputArgs) -> anyhow::Result<Target> {

@@ -4,6 +4,8 @@
 //! the journal's, so what the table has taken in is never more than what the
 //! journal is said to hold.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -11,8 +13,12 @@ use journal::{Journal, JournalError, State};
 use seam::{Blocking, Clock, Entropy};
 use serde::Serialize;
 use store::Store;
-use table::{Backlog, DamagedSegment, Expired, Hold, TRAIL_DEFAULT, TableSnapshot};
+use table::{
+    Backlog, Completeness, DamagedSegment, Expired, Hold, Known, Loss, Losses, Statement,
+    TRAIL_DEFAULT, TableSnapshot,
+};
 
+use super::last_lines::{one_loss, some_of};
 use crate::output::for_terminal;
 
 /// Show the journal's head, each stream, the table, and whether the sum closes.
@@ -46,6 +52,38 @@ pub(crate) struct Status {
     /// Whether journaled = rows + quarantined + duplicates + unselected + waiting.
     pub(crate) closes: bool,
     pub(crate) streams: Vec<StreamStatus>,
+    /// Of each account that is expected, was ever seen or has an agent of its own.
+    pub(crate) accounts: Vec<AccountStatus>,
+    /// Events that are lost, as far as it is known whose they were and when.
+    pub(crate) losses: Losses,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct AccountStatus {
+    pub(crate) account: String,
+    /// Every event up to then is there, but for what is lost; absent means unknown.
+    pub(crate) complete_to: Option<Timestamp>,
+    /// Agents that cannot say how far they have come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unknown_because_of: Vec<String>,
+    /// The regions that it has shown: what is said of the account holds for each.
+    pub(crate) regions: Vec<String>,
+    /// Expected regions of which nothing is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unseen_regions: Vec<String>,
+}
+
+impl AccountStatus {
+    fn of(statement: Statement) -> Self {
+        let Statement { account, known, regions, unseen_regions } = statement;
+        let complete_to = known.complete_to();
+        let unknown_because_of = match known {
+            Known::Unknown(agents) => agents,
+            _ => Vec::new(),
+        };
+        let account = account.to_string();
+        Self { account, complete_to, unknown_because_of, regions, unseen_regions }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -182,6 +220,8 @@ impl Status {
         // Behind a damaged record the table may know more than can be read now.
         let reaches = damage.is_some() || counts.journaled <= totals.journaled;
         let closes = counts.journaled == fates && reaches && (!all_in || waiting == 0);
+        let completeness = completeness(state, table);
+        let statements = completeness.statements(table.regions(), &BTreeSet::new());
         Self {
             store: store.to_owned(),
             journal: JournalStatus {
@@ -230,6 +270,8 @@ impl Status {
             },
             closes,
             streams: streams(state),
+            accounts: statements.into_iter().map(AccountStatus::of).collect(),
+            losses: completeness.losses,
         }
     }
 
@@ -324,6 +366,7 @@ impl Status {
                 journal.forks, journal.gaps, journal.lost
             ));
         }
+        self.accounts_text(&mut line);
         for stream in &self.streams {
             let lag = match stream.lag {
                 Some(lag) => format!("{lag} behind"),
@@ -351,6 +394,41 @@ impl Status {
         }
         text
     }
+
+    /// A few lines, however many accounts there are.
+    fn accounts_text(&self, line: &mut impl FnMut(String)) {
+        let whole = self.accounts.iter().filter(|one| one.unseen_regions.is_empty());
+        let times: Vec<Timestamp> = whole.filter_map(|one| one.complete_to).collect();
+        if let Some(least) = times.iter().min() {
+            let accounts = if times.len() == 1 { "account" } else { "accounts" };
+            line(format!("complete   {} {accounts}, to {least:.0}", times.len()));
+        }
+        let unknown = self.accounts.iter().filter(|one| one.complete_to.is_none());
+        if let Some(named) = some_of(unknown.map(|one| one.account.clone()).collect()) {
+            line(format!("unknown    {named}: whether events are missing"));
+        }
+        let unseen = self.accounts.iter().flat_map(|one| {
+            one.unseen_regions.iter().map(|region| format!("{} in {region}", one.account))
+        });
+        if let Some(named) = some_of(unseen.collect()) {
+            line(format!("unknown    {}: no event was ever seen", for_terminal(&named)));
+        }
+        let mut losses: Vec<&Loss> = self.losses.iter().collect();
+        losses.sort_by_key(|loss| std::cmp::Reverse(loss.to));
+        if let Some(named) = some_of(losses.into_iter().map(one_loss).collect()) {
+            line(format!("lost       {named}"));
+        }
+    }
+}
+
+/// What statements of completeness rest on now. What the table has not taken in
+/// yet is of use where the journal can be read on from there.
+fn completeness(state: &State, table: &TableSnapshot) -> Completeness {
+    let known = &table.state().completeness;
+    if state.head < table.position() {
+        return known.clone();
+    }
+    known.with(state, Losses::default())
 }
 
 /// A hold in one line.

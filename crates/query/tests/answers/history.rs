@@ -1,4 +1,4 @@
-//! Filters, SQL, and what an answer says of itself.
+//! Filters and SQL.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -421,32 +421,4 @@ async fn a_file_that_settling_removed_meanwhile_is_no_error() {
         AccountId::from_bytes(record["recipientAccountId"].as_str().unwrap_or_default().as_bytes())
             .is_some()
     }));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_is_complete_only_to_where_everything_read_has_arrived() {
-    let mut world = World::new().await;
-    let caught_up_at: Timestamp = "2026-11-19T12:00:00Z".parse().expect("a time");
-    let coverage = async |world: &World| {
-        let mut answer = world.engine().sql("SELECT count(*) FROM events").await.expect("answer");
-        answer.rest().await.expect("rows");
-        answer.coverage()
-    };
-    assert_eq!(coverage(&world).await.complete_to(), None, "nothing is known");
-    world.write_sample(0, 10).await;
-    assert!(!coverage(&world).await.silent.is_empty(), "nobody speaks for these accounts");
-    world.report(15, caught_up_at).await;
-    let some = coverage(&world).await;
-    assert!(some.silent.is_empty(), "the organization's agent does");
-    assert_eq!(
-        (some.complete_to(), some.sources.iter().map(|source| source.behind).sum::<u64>()),
-        (None, 5),
-        "five are on their way"
-    );
-    world.write_sample(10, 15).await;
-    let whole = coverage(&world).await;
-    let minute_before = caught_up_at - jiff::SignedDuration::from_secs(60);
-    assert_eq!((whole.complete_to(), whole.gaps), (Some(minute_before), 0));
-    world.lose(3).await;
-    assert_eq!(coverage(&world).await.gaps, 3);
 }

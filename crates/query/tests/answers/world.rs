@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use event::AgentName;
+use event::{AccountId, AgentName};
 use futures::TryStreamExt;
 use identity::SpeaksFor;
 use integrity::{Hash, SpoolId, sha256};
@@ -12,16 +12,16 @@ use journal::{
     BatchEntry, BatchLines, Body, Certificate, Committed, Gap, Journal, Open, Progress,
     SourceProgress, State, pack,
 };
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use query::{Answer, Engine, Options};
 use sample::{Organization, Shape};
 use seam::{Blocking, Clock, Entropy};
 use serde_json::Value;
 use store::Store;
 use table::row::RecordJson;
-use table::{Config, SettleReason, TRAIL_DEFAULT, Table};
+use table::{Config, Expected, SettleReason, TRAIL_DEFAULT, Table};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const SHAPE: Shape = Shape { accounts: 4, regions: 3, days: 3 };
@@ -65,19 +65,11 @@ impl World {
             .expect("a table");
         let mut state = State::new();
         let body = Body {
-            open: Some(Open {
-                account: "111122223333".parse().expect("an account"),
-                agent: "main".parse::<AgentName>().expect("a name"),
-                spool: SpoolId([7; 16]),
-                replaces: None,
-                opened_by: "test".to_owned(),
-                certificate: Certificate {
-                    fingerprint: sha256(b""),
-                    speaks_for: SpeaksFor::Organization,
-                },
-                signing_key: None,
-                signature: None,
-            }),
+            open: Some(opened(
+                "111122223333".parse().expect("an account"),
+                SpeaksFor::Organization,
+                7,
+            )),
             ..Body::default()
         };
         assert_eq!(journal.commit(&mut state, &body).await.expect("opened"), Committed::Ours(1));
@@ -107,21 +99,43 @@ impl World {
         self.journal.commit(&mut self.state, &body).await.expect("committed");
     }
 
+    /// Opens the first spool of an agent of one account; gives its stream.
+    pub(crate) async fn open(&mut self, account: &str, spool: u8) -> u64 {
+        let account = account.parse().expect("an account");
+        let body = Body {
+            open: Some(opened(account, SpeaksFor::Account(account), spool)),
+            ..Body::default()
+        };
+        self.journal.commit(&mut self.state, &body).await.expect("opened");
+        self.state.head
+    }
+
     /// Commits what the agent says of itself: its head, and that its one source was
     /// read to the end at `caught_up_at`.
     pub(crate) async fn report(&mut self, head: u64, caught_up_at: Timestamp) {
+        self.report_of(1, head, caught_up_at).await;
+    }
+
+    /// The same of the agent of a stream.
+    pub(crate) async fn report_of(&mut self, stream: u64, head: u64, caught_up_at: Timestamp) {
         let source =
             SourceProgress { caught_up_at: Some(caught_up_at), known_delay_secs: Some(60) };
         let sources = [("logs".to_owned(), source)].into();
-        let progress = [(1, Progress { head, heard_at: caught_up_at, sources })].into();
+        let progress = [(stream, Progress { head, heard_at: caught_up_at, sources })].into();
         let body = Body { progress, ..Body::default() };
         self.journal.commit(&mut self.state, &body).await.expect("committed");
     }
 
     /// Commits that the next `lost` events of the agent are lost.
     pub(crate) async fn lose(&mut self, lost: u64) {
-        let (first, last) = (self.sequence + 1, self.sequence + lost);
-        let gap = Some(Gap { stream: 1, first, last, reason: "a disk died".to_owned() });
+        self.lose_of(1, lost).await;
+    }
+
+    /// The same of the agent of a stream.
+    pub(crate) async fn lose_of(&mut self, stream: u64, lost: u64) {
+        let watermark = self.state.streams[&stream].watermark;
+        let (first, last) = (watermark + 1, watermark + lost);
+        let gap = Some(Gap { stream, first, last, reason: "a disk died".to_owned() });
         let body = Body { gap, ..Body::default() };
         self.journal.commit(&mut self.state, &body).await.expect("committed");
     }
@@ -143,9 +157,38 @@ impl World {
         self.write(&lines).await;
     }
 
+    /// Another process takes over the table, whose operator expects this.
+    pub(crate) async fn expect(&mut self, expected: Option<Expected>) {
+        let config = Config { expected, ..Config::default() };
+        self.table =
+            Table::open(self.store.clone(), self.journal.clone(), TRAIL_DEFAULT, seams(), config)
+                .await
+                .expect("a table");
+    }
+
     pub(crate) async fn pass(&mut self) {
         let stop = CancellationToken::new();
         while self.table.pass(&stop).await.expect("a pass").is_some() {}
+    }
+
+    /// Makes of the table's log what a release that knows nothing of completeness would
+    /// have written.
+    pub(crate) async fn forget_completeness(&self) {
+        let mut previous = None;
+        for number in 1..=self.table.state().head {
+            let path = Path::from(format!("trail/{TRAIL_DEFAULT}/table/log/{number:020}.json"));
+            let bytes = self.store.get(&path).await.expect("get").expect("a record");
+            let mut record: Value = serde_json::from_slice(&bytes).expect("JSON");
+            if let Some(intent) = record.get_mut("pass_intent").and_then(Value::as_object_mut) {
+                intent.remove("completeness");
+            }
+            if let Some(previous) = previous {
+                record["previous"] = Value::from(previous);
+            }
+            let bytes = serde_json::to_vec(&record).expect("JSON");
+            previous = Some(sha256(&bytes).to_string());
+            self.store.objects().put(&path, bytes.into()).await.expect("put");
+        }
     }
 
     /// Some events settled, some fresh, some in the journal's tail only.
@@ -173,6 +216,19 @@ impl World {
 
     pub(crate) fn engine_with(&self, options: Options) -> Engine {
         Engine::open(self.store.clone(), seams(), options).expect("an engine")
+    }
+}
+
+fn opened(account: AccountId, speaks_for: SpeaksFor, spool: u8) -> Open {
+    Open {
+        account,
+        agent: "main".parse::<AgentName>().expect("a name"),
+        spool: SpoolId([spool; 16]),
+        replaces: None,
+        opened_by: "test".to_owned(),
+        certificate: Certificate { fingerprint: sha256(b""), speaks_for },
+        signing_key: None,
+        signature: None,
     }
 }
 

@@ -50,6 +50,7 @@ fn named() -> Limits {
 #[tokio::test]
 async fn the_logs_records_read_as_documented() {
     let mut world = World::new().await;
+    world.report("2026-11-20T11:58:00.5Z".parse().expect("a time")).await;
     world.deliver(12).await;
     let mut table = world
         .table_with("memory://world", Arc::clone(&world.objects), 2, named())

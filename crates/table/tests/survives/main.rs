@@ -5,6 +5,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
 
+mod completeness;
 mod crash;
 mod damage;
 mod derived;

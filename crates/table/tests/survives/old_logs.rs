@@ -8,7 +8,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use store::Store;
-use table::{Filter, TRAIL_DEFAULT, TableSnapshot};
+use table::{Completeness, Filter, TRAIL_DEFAULT, TableSnapshot};
 
 /// The log of a table before row format 2: no keys of events, no compaction.
 #[tokio::test]
@@ -26,6 +26,7 @@ async fn a_log_of_the_first_format_is_folded_to_what_it_said() {
     assert_eq!(snapshot.state().head, 5);
     let totals = snapshot.totals();
     assert_eq!((totals.counts.rows, totals.counts.duplicates, totals.compactions), (60, 0, 0));
+    assert_eq!(snapshot.state().completeness, Completeness::default(), "nothing was pinned");
     let files: Vec<_> = snapshot.files(Filter::default()).try_collect().await.expect("files");
     assert_eq!(files.len() as u64, totals.files);
     assert_eq!(files.iter().map(|file| file.rows).sum::<u64>(), 60);

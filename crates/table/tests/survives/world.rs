@@ -11,7 +11,10 @@ use futures::TryStreamExt;
 use identity::SpeaksFor;
 use integrity::{Hash, SpoolId};
 use jiff::Timestamp;
-use journal::{BatchEntry, BatchLines, Body, Certificate, Committed, Journal, Open, State, pack};
+use journal::{
+    BatchEntry, BatchLines, Body, Certificate, Committed, Gap, Journal, Open, Progress,
+    SourceProgress, State, pack,
+};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -166,6 +169,27 @@ impl World {
         }
     }
 
+    /// A record in which the agents say that they have read all there was up to then.
+    pub(crate) async fn report(&mut self, caught_up_at: Timestamp) {
+        let of = |stream: &u64| {
+            let source =
+                SourceProgress { caught_up_at: Some(caught_up_at), known_delay_secs: Some(0) };
+            let head = self.state.streams[stream].watermark;
+            let sources = [("logs".to_owned(), source)].into();
+            (*stream, Progress { head, heard_at: caught_up_at, sources })
+        };
+        let progress = self.streams.iter().map(of).collect();
+        self.commit(&Body { progress, ..Body::default() }).await;
+    }
+
+    /// A record that declares the next events of the account's own agent lost.
+    pub(crate) async fn declare_lost(&mut self, lost: u64) {
+        let stream = self.streams[1];
+        let first = self.state.streams[&stream].watermark + 1;
+        let gap = Gap { stream, first, last: first + lost - 1, reason: "a disk died".to_owned() };
+        self.commit(&Body { gap: Some(gap), ..Body::default() }).await;
+    }
+
     /// A record without events.
     pub(crate) async fn commit_nothing(&mut self) {
         self.commit(&Body::default()).await;
@@ -227,6 +251,25 @@ impl World {
         ];
         self.quarantined += 3;
         self.commit_lines(central, own).await;
+    }
+
+    /// A record of lines of the organization's agent, and none of the other one.
+    pub(crate) async fn deliver_central(&mut self, lines: Vec<Vec<u8>>) {
+        let count = lines.len() as u64;
+        let mut all = lines.join(&b'\n');
+        all.push(b'\n');
+        let packed = pack([(&BatchLines::Plain(all.into()), count)]).expect("pack");
+        let segment = self.journal.put_segment(&packed, self.state.head).await.expect("put");
+        let from = self.state.streams[&self.streams[0]].watermark + 1;
+        let batch = BatchEntry {
+            stream: self.streams[0],
+            from,
+            to: from + count - 1,
+            chain: Hash([7; 32]),
+            continuations: 0,
+        };
+        self.commit(&Body { segment: Some(segment), batches: vec![batch], ..Body::default() })
+            .await;
     }
 
     async fn commit_lines(&mut self, central: Vec<Vec<u8>>, own: Vec<Vec<u8>>) {
