@@ -387,8 +387,11 @@ impl Agent {
             let pushed = cursors.get(name).and_then(|cursor| cursor.get(PUSHED)?.as_u64());
             counts.insert(name.clone(), pushed.unwrap_or(0));
         }
-        self.inlet.open(&hold, Arc::clone(&self.read), counts).await;
         let sources = (self.sources)().map_err(|error| AgentError::Collect(Box::new(error)))?;
+        let read = sources.iter().map(|(source, delay)| (source.name().to_owned(), *delay));
+        // Nobody can say what an application has not pushed yet.
+        reports.begin(read.chain(self.pushes.iter().map(|name| (name.clone(), None))));
+        self.inlet.open(&hold, Arc::clone(&self.read), counts).await;
         let mut tasks: JoinSet<Result<(), CollectError>> = JoinSet::new();
         for (mut source, known_delay_secs) in sources {
             let cursor = cursors.remove(source.name()).unwrap_or_default();

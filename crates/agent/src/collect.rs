@@ -38,6 +38,20 @@ impl Reports {
         reports.values().cloned().collect()
     }
 
+    /// Names all sources before any of them is read, each with its known delay. A
+    /// report that leaves one out would claim to be complete without it.
+    pub(crate) fn begin(&self, sources: impl IntoIterator<Item = (String, Option<u64>)>) {
+        let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (source, known_delay_secs) in sources {
+            let report = v1::SourceProgress {
+                source: source.clone(),
+                caught_up_at_millis: None,
+                known_delay_secs,
+            };
+            reports.insert(source, report);
+        }
+    }
+
     fn set(&self, report: v1::SourceProgress) {
         let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         reports.insert(report.source.clone(), report);
@@ -191,5 +205,29 @@ pub(crate) async fn rest(stop: &CancellationToken, time: Duration) -> bool {
         biased;
         () = stop.cancelled() => false,
         () = tokio::time::sleep(time) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_is_reported_before_any_of_them_was_read() {
+        let reports = Reports::default();
+        let delays = [("slow", Some(60)), ("trail", Some(0)), ("app", None)];
+        reports.begin(delays.map(|(name, delay)| (name.to_owned(), delay)));
+        reports.set(v1::SourceProgress {
+            source: "trail".to_owned(),
+            caught_up_at_millis: Some(7),
+            known_delay_secs: Some(0),
+        });
+        let said: Vec<_> = reports
+            .all()
+            .into_iter()
+            .map(|report| (report.source, report.caught_up_at_millis, report.known_delay_secs))
+            .collect();
+        let expected = [("app", None, None), ("slow", None, Some(60)), ("trail", Some(7), Some(0))];
+        assert_eq!(said, expected.map(|(name, at, delay)| (name.to_owned(), at, delay)));
     }
 }

@@ -20,7 +20,8 @@
 //!   encode, put), `quarantine` (what is no event)
 //! - `duplicates` (one event, one row) with `keys` (which events were seen)
 //! - `pass`; `settle` and `compact` with `merge`; `backlog`: what waits for the latter
-//! - `completeness`: up to when the events of each account are known to be there
+//! - `completeness`: up to when the events of each account are known to be all
+//!   there, and what is lost
 //! - `index`: which files of a day that is over name a key, an ARN, an address
 //! - `day`: copies of days that are over, for the organization at once; `stretch`
 //!   is which files such a copy, or a part of an index, was made of

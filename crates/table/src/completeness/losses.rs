@@ -57,7 +57,7 @@ impl Losses {
         self.0.is_empty()
     }
 
-    /// Each.
+    /// Each loss.
     pub fn iter(&self) -> std::slice::Iter<'_, Loss> {
         self.0.iter()
     }
