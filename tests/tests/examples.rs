@@ -4,7 +4,7 @@
 //! so a setting that no program knows any more is noticed here.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::oracle::check_store;
@@ -44,10 +44,9 @@ fn ca(dir: &Path, words: &[&str]) {
     run(command.arg("ca").args(words).arg("--dir").arg(dir.join("ca"))).expect("ca");
 }
 
-#[test]
-fn an_event_goes_through_the_examples() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let dir = dir.path();
+/// Takes an event through the examples, in which no more is changed than a machine
+/// needs, and what `change` changes; gives the store.
+fn through_the_examples(dir: &Path, change: impl FnOnce(&mut Table, &mut Table)) -> PathBuf {
     let (server_dir, agent_dir) = (dir.join("server"), dir.join("agent"));
     let (logs, store) = (dir.join("logs"), dir.join("store"));
     for made in [&logs, &store] {
@@ -66,10 +65,11 @@ fn an_event_goes_through_the_examples() {
     set(&mut server, &["aggregator", "listen"], format!("127.0.0.1:{port}"));
     set(&mut server, &["operations", "listen"], format!("127.0.0.1:{operations}"));
     identity(&mut server, &server_dir, "server");
+    let mut agent = example("agent.toml");
+    change(&mut server, &mut agent);
     let server_config = dir.join("orgtrail.toml");
     fs::write(&server_config, server.to_string()).expect("a configuration");
 
-    let mut agent = example("agent.toml");
     set(&mut agent, &["state_dir"], out(&agent_dir.join("state")));
     set(&mut agent, &["aggregator", "endpoints"], vec![format!("localhost:{port}")]);
     identity(&mut agent, &agent_dir, "agent");
@@ -88,6 +88,47 @@ fn an_event_goes_through_the_examples() {
     let (status, said) = serving.stop().expect("the server drains");
     assert!(status.success(), "{said}");
 
+    store
+}
+
+#[test]
+fn an_event_goes_through_the_examples() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = through_the_examples(dir.path(), |_, _| {});
     let found = check_store(&store).expect("the store is right");
     assert_eq!(found["rows"], 1, "{found}");
+}
+
+/// The last lines of the events of an account, and the exit code with which completeness
+/// is required.
+fn events_of(store: &Path, account: &str) -> (String, Option<i32>) {
+    let mut ask = Command::new(orgtrail().expect("orgtrail"));
+    ask.args(["events", "--require-complete", "--account", account, "--store"]).arg(store);
+    let answer = ask.output().expect("an answer");
+    (String::from_utf8(answer.stderr).expect("text"), answer.status.code())
+}
+
+/// Who asks needs no configuration: what the operator expects is in the store.
+#[test]
+fn an_expected_account_that_was_never_heard_of_is_said_to_be_missing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let accounts = vec!["111122223333", "444455556666"];
+    let store = through_the_examples(dir.path(), |server, agent| {
+        set(server, &["organization", "accounts"], accounts.clone());
+        for source in agent["source"].as_array_mut().expect("sources") {
+            set(source.as_table_mut().expect("a source"), &["known_delay_secs"], 60);
+        }
+    });
+    let (said, code) = events_of(&store, "111122223333");
+    assert!(said.starts_with("1 event;") && said.contains("\ncomplete to "), "{said}");
+    assert_eq!(code, Some(0), "{said}");
+    for asked in ["444455556666", "4444*"] {
+        let (said, code) = events_of(&store, asked);
+        assert!(said.starts_with("no events, but 1 account may have some;"), "{said}");
+        assert!(said.contains("\nof 444455556666 nothing is known"), "{said}");
+        assert_eq!(code, Some(5), "{said}");
+    }
+    let (said, code) = events_of(&store, "*");
+    assert!(said.contains("; the other account is complete to "), "{said}");
+    assert_eq!(code, Some(5), "{said}");
 }
