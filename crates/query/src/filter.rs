@@ -10,7 +10,7 @@ use event::AccountId;
 use jiff::Timestamp;
 
 use crate::functions::resource_lines;
-use crate::pattern::{Pattern, condition, like};
+use crate::pattern::{Pattern, condition, condition_on_key, like};
 
 /// Which events are asked for; the default asks for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,8 +72,8 @@ impl EventFilter {
         let conditions = [
             self.from.map(|from| col("eventtime").gt_eq(time(from))),
             self.to.map(|to| col("eventtime").lt(time(to))),
-            condition(&self.accounts, text("account")),
-            condition(&self.regions, text("region")),
+            condition_on_key(&self.accounts, "account"),
+            condition_on_key(&self.regions, "region"),
             condition(&self.events, text("eventname")),
             condition(&self.sources, source),
             condition(&self.principals, principal),

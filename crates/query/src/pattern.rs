@@ -1,7 +1,7 @@
 //! The little language of filter values: `!` first means not, `*` anything.
 
 use datafusion::logical_expr::expr::Like;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::{Expr, col, lit};
 
 /// One value of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +48,26 @@ pub(crate) fn like(column: Expr, glob: &str) -> Expr {
 /// The condition of one option: any of its values, and none of its negated ones.
 /// A row without the column is not one of the negated.
 pub(crate) fn condition(values: &[String], matches: impl Fn(&Pattern) -> Expr) -> Option<Expr> {
+    joined(values, &matches, |pattern| matches(pattern).is_not_true())
+}
+
+/// The same of a column that every row has, so that what is not asked for can be told
+/// without opening files.
+pub(crate) fn condition_on_key(values: &[String], name: &str) -> Option<Expr> {
+    let excludes = |pattern: &Pattern| match pattern.matches(col(name)) {
+        Expr::Like(like) => Expr::Like(Like { negated: true, ..like }),
+        _ => col(name).not_eq(lit(pattern.text.as_str())),
+    };
+    joined(values, |pattern| pattern.matches(col(name)), excludes)
+}
+
+fn joined(
+    values: &[String],
+    matches: impl Fn(&Pattern) -> Expr,
+    excludes: impl Fn(&Pattern) -> Expr,
+) -> Option<Expr> {
     let (negated, wanted): (Vec<Pattern>, Vec<Pattern>) =
         values.iter().map(|value| Pattern::new(value)).partition(|pattern| pattern.negated);
-    let wanted = wanted.iter().map(&matches).reduce(Expr::or);
-    let negated = negated.iter().map(|pattern| matches(pattern).is_not_true());
-    wanted.into_iter().chain(negated).reduce(Expr::and)
+    let wanted = wanted.iter().map(matches).reduce(Expr::or);
+    wanted.into_iter().chain(negated.iter().map(excludes)).reduce(Expr::and)
 }

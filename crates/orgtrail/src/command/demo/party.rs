@@ -34,6 +34,8 @@ pub(super) struct Member {
     /// Whether it may deliver any account's records.
     pub(super) organization: bool,
     path: PathBuf,
+    /// How far behind events what lies there is, if that is known.
+    known_delay_secs: Option<u64>,
 }
 
 fn name(text: &str) -> AgentName {
@@ -44,8 +46,13 @@ impl Party {
     /// One organization agent that reads what is at `path`.
     pub(super) fn organization(path: &Path) -> Self {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let member =
-            Member { account: FROM_ACCOUNT, agent: name("central"), organization: true, path };
+        let member = Member {
+            account: FROM_ACCOUNT,
+            agent: name("central"),
+            organization: true,
+            path,
+            known_delay_secs: None,
+        };
         Self { members: vec![member], events: None }
     }
 
@@ -69,6 +76,8 @@ impl Party {
                 agent: name("main"),
                 organization: false,
                 path: below.join(account.to_string()),
+                // All of it is written before an agent begins.
+                known_delay_secs: Some(0),
             })
             // With very few events an account may have none, and then no folder.
             .filter(|member| member.path.is_dir())
@@ -116,7 +125,7 @@ impl Member {
         let source = SourceConfig {
             name: "logs".to_owned(),
             path: self.path.clone(),
-            known_delay_secs: None,
+            known_delay_secs: self.known_delay_secs,
         };
         let speaks_for = if self.organization {
             SpeaksFor::Organization
