@@ -14,12 +14,18 @@
 //! `account` (12 digits), `agent` (its name) and `spool` (16 bytes) are each
 //! preceded by their length as a big-endian u32; `i` is a big-endian u64.
 //!
-//! Layout: [`Hash`], [`SpoolId`], and [`StreamHasher`], which makes both kinds.
+//! A **root** names many leaves at once, so that any of them can be shown to be one
+//! of them when the others are gone ([`Tree`]).
+//!
+//! Layout: [`Hash`], [`SpoolId`], [`StreamHasher`], which makes leaves and chain
+//! hashes, and [`Tree`].
 
 mod hash;
 mod spool_id;
 mod stream;
+mod tree;
 
 pub use hash::{Hash, InvalidHash, sha256};
 pub use spool_id::{InvalidSpoolId, SpoolId};
 pub use stream::StreamHasher;
+pub use tree::Tree;

@@ -18,6 +18,10 @@ use futures::future::BoxFuture;
 /// at it instead of passing it over.
 const SWEEP_VERSION: u64 = 2;
 
+/// The version of a record by which segments expire: a release that does not know
+/// this would call them missing.
+const EXPIRE_VERSION: u64 = 3;
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {
@@ -73,7 +77,13 @@ impl Journal {
             };
             let body = with_hash.as_ref().unwrap_or(body);
             // Releases before sweeps would use names that one has made unusable.
-            let version = if body.sweep.is_some() { SWEEP_VERSION } else { ledger::VERSION };
+            let version = if body.expire.is_some() || body.deleted.is_some() {
+                EXPIRE_VERSION
+            } else if body.sweep.is_some() {
+                SWEEP_VERSION
+            } else {
+                ledger::VERSION
+            };
             let (id, at) = (self.entropy.bytes(), self.clock.now());
             let appended = self
                 .ledger

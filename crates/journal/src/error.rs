@@ -26,6 +26,14 @@ pub enum JournalError {
         /// What it says that cannot be.
         what: String,
     },
+    /// A segment's time was over: retention has let it go, and nothing is wrong.
+    #[error("segment {path} of journal record {number} has expired by retention")]
+    SegmentExpired {
+        /// The record that names it.
+        number: u64,
+        /// Where it was.
+        path: String,
+    },
     /// A segment is missing. Restore the object, or the journal from a copy.
     #[error("segment {path} of journal record {number} is missing")]
     SegmentMissing {
@@ -58,6 +66,7 @@ impl JournalError {
             Self::Append(error) => error.is_retryable(),
             Self::Ledger(_) => !self.is_damage(),
             Self::Contradiction { .. }
+            | Self::SegmentExpired { .. }
             | Self::SegmentMissing { .. }
             | Self::SegmentDamaged { .. } => false,
         }

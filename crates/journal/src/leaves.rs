@@ -4,17 +4,12 @@
 //! Rare, and never in the way of commits: it reads beside the committer, first
 //! backwards to the record that holds the wanted sequence, then forwards.
 
-use std::sync::Arc;
-
-use event::{AccountId, AgentName};
 use futures::{StreamExt, TryStreamExt, stream};
-use identity::SpeaksFor;
-use integrity::{Hash, SpoolId, StreamHasher};
+use integrity::{Hash, StreamHasher};
 
 use crate::error::JournalError;
-use crate::read::{Journal, Origin};
-use crate::record::Body;
-use crate::salvage::Proof;
+use crate::read::Journal;
+use crate::record::{BatchEntry, Body};
 
 /// Records asked for at once.
 const READ_AHEAD: usize = 16;
@@ -78,26 +73,28 @@ impl Journal {
     /// What a record says that is known to be there.
     pub(crate) async fn body(&self, number: u64) -> Result<Body, JournalError> {
         let record = self.ledger.read(number).await.map_err(JournalError::Ledger)?;
-        let record = record.ok_or_else(|| JournalError::Contradiction {
-            number,
-            what: "it was there and is gone".to_owned(),
-        })?;
-        record.body().map_err(JournalError::Ledger)
+        record.ok_or_else(|| gone(number))?.body().map_err(JournalError::Ledger)
     }
+}
+
+/// What a record's absence means that was there before.
+pub(crate) fn gone(number: u64) -> JournalError {
+    JournalError::Contradiction { number, what: "it was there and is gone".to_owned() }
 }
 
 impl Leaves {
     /// The next leaves and the sequence of the first; none at the watermark. Of
-    /// lines that the journal has lost, a leaf is zeroes.
+    /// lines that the journal has lost, or that have expired, a leaf is zeroes.
     ///
     /// # Errors
     /// If a record cannot be read, or the store does not answer.
     pub async fn next(&mut self) -> Result<Option<(u64, Vec<Hash>)>, JournalError> {
         while self.ready.is_empty() && self.record <= self.reach.last {
-            let body = self.journal.body(self.record).await?;
+            let number = self.record;
+            let body = self.journal.body(number).await?;
             self.record += 1;
             if body.batches.iter().any(|entry| self.wants(entry.stream, entry.to)) {
-                self.read(&body).await?;
+                self.read(number, &body).await?;
             }
         }
         if self.ready.is_empty() {
@@ -114,34 +111,21 @@ impl Leaves {
         stream == self.reach.stream && to >= self.next
     }
 
-    async fn read(&mut self, body: &Body) -> Result<(), JournalError> {
+    async fn read(&mut self, number: u64, body: &Body) -> Result<(), JournalError> {
         let Some(segment) = &body.segment else { return Ok(()) };
-        // Whose lines they are is known already; what proves them is the
-        // segment's hash, and what is damaged is told as lost.
-        let origin = Arc::new(Origin {
-            account: AccountId::UNKNOWN,
-            agent: "unknown".parse::<AgentName>().expect("a name"),
-            spool: SpoolId([0; 16]),
-            speaks_for: SpeaksFor::Organization,
-        });
-        let proofs = body
-            .batches
-            .iter()
-            .map(|entry| Proof {
-                entry: entry.clone(),
-                origin: Arc::clone(&origin),
-                previous: Hash([0; 32]),
-            })
-            .collect();
-        let (batches, _) = self.journal.segment_batches(segment, proofs).await?;
-        for (entry, batch) in body.batches.iter().zip(batches) {
+        // What proves the lines is the segment's hash; where it does not, they are
+        // told as lost.
+        let counts = body.batches.iter().map(BatchEntry::lines).collect();
+        let whole = self.journal.segment_whole(number, segment, counts).await?.ok();
+        for (index, entry) in body.batches.iter().enumerate() {
             if !self.wants(entry.stream, entry.to) {
                 continue;
             }
-            let text = batch.lines.strip_suffix(b"\n").unwrap_or(&batch.lines);
-            let mut lines = text.split(|byte| *byte == b'\n');
+            let batch = whole.as_ref().and_then(|lines| lines.get(index));
+            let text = batch.map(|batch| batch.strip_suffix(b"\n").unwrap_or(batch));
+            let mut lines = text.into_iter().flat_map(|text| text.split(|byte| *byte == b'\n'));
             for sequence in entry.from..=entry.to {
-                let line = lines.next().filter(|_| !batch.lost);
+                let line = lines.next();
                 if sequence >= self.next {
                     let leaf = line.map_or(Hash([0; 32]), |line| self.hasher.leaf(sequence, line));
                     self.ready.push(leaf);

@@ -14,7 +14,7 @@
 //! record n+1), `read` (records and their events), `salvage` (what is left of a
 //! damaged segment), `snapshot` (so that starting does not read all records),
 //! `leaves` (what an agent may ask of its own stream), `sweep` (what no record
-//! names goes), `promises` (what must always hold), `layout` (the only place that
+//! names goes), `expire` (segments whose time is over go), `promises` (what must always hold), `layout` (the only place that
 //! forms paths here).
 //!
 //! # Why events are not parsed here
@@ -22,7 +22,9 @@
 //! business of the views derived from the journal.
 
 mod commit;
+mod config;
 mod error;
+mod expire;
 mod layout;
 mod leaves;
 mod progress;
@@ -36,11 +38,14 @@ mod state;
 mod sweep;
 
 pub use commit::Committed;
+pub use config::Config;
 pub use error::JournalError;
 pub use leaves::{Leaves, Reach};
 pub use progress::{Progress, SourceProgress};
 pub use read::{Delivered, DeliveredBatch, DeliveredGap, Journal, Origin, SegmentDamage};
-pub use record::{BatchEntry, Body, Certificate, Gap, Open, SegmentRef, Sweep};
+pub use record::{
+    BatchEntry, Body, Certificate, Expire, ExpiredSegment, Gap, Open, SegmentRef, Sweep,
+};
 pub use segment::{BatchLines, FRAME_BYTES_MIN, Lines, Packed, pack};
-pub use state::{AgentKey, AgentState, Invalid, State, Stream, Totals};
+pub use state::{AgentKey, AgentState, Expired, Invalid, State, Stream, Totals};
 pub use sweep::{SWEEP_LAG_RECORDS, Swept};

@@ -15,6 +15,14 @@ pub fn broken(state: &State) -> Option<String> {
             "{total} lines were committed, the streams' watermarks add to {lines}"
         ));
     }
+    let expired = &state.expired;
+    if expired.deleted > expired.to || expired.to > state.head {
+        let (deleted, to, head) = (expired.deleted, expired.to, state.head);
+        return Some(format!("deleted to {deleted}, expired to {to}, and the head is {head}"));
+    }
+    if expired.units > state.totals.journaled || expired.segments > state.totals.segments {
+        return Some("more has expired than was ever there".to_owned());
+    }
     for (key, agent) in &state.agents {
         let Some(active) = state.streams.get(&agent.active) else {
             return Some(format!("{}/{} has no active stream", key.account, key.agent));
@@ -31,6 +39,10 @@ pub fn broken(state: &State) -> Option<String> {
 pub fn broken_between(before: &State, after: &State) -> Option<String> {
     if after.head < before.head {
         return Some(format!("the head went back from {} to {}", before.head, after.head));
+    }
+    let (was, is) = (&before.expired, &after.expired);
+    if is.to < was.to || is.deleted < was.deleted {
+        return Some(format!("what has expired went back from {was:?} to {is:?}"));
     }
     for (number, was) in &before.streams {
         let Some(is) = after.streams.get(number) else {

@@ -4,10 +4,13 @@
 //! follow. A segment that is missing or damaged does not: its record still says
 //! who brought how much, so its units are delivered as lost, with the reason, and
 //! reading goes on. An answer of the store is asked for again before it counts
-//! as damage, since a listing may lag and a read may be cut short.
+//! as damage, since a listing may lag and a read may be cut short. A segment that
+//! retention has let go is no damage either: it is said to have expired, whether its
+//! bytes are still there or not.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,6 +47,8 @@ pub struct Journal {
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
     pub(crate) blocking: Blocking,
+    /// Up to which record segments have expired, as far as this and its clones know.
+    expired_to: Arc<AtomicU64>,
     guards: Guards,
 }
 
@@ -78,6 +83,8 @@ pub struct SegmentDamage {
     pub path: String,
     /// It is not there at all.
     pub missing: bool,
+    /// Retention has let it go: nothing is wrong.
+    pub expired: bool,
     /// A sentence for a person.
     pub what: String,
 }
@@ -97,7 +104,7 @@ pub struct DeliveredBatch {
     pub units: u64,
     /// The lines, each ended by a line feed; none if they are lost.
     pub lines: Bytes,
-    /// Nobody has the lines: the segment is missing or damaged.
+    /// Nobody has the lines: the segment is missing or damaged, or has expired.
     pub lost: bool,
 }
 
@@ -119,7 +126,8 @@ impl Journal {
     #[must_use]
     pub fn new(store: Store, clock: Clock, entropy: Entropy, blocking: Blocking) -> Self {
         let ledger = Ledger::new(store.clone(), layout::log());
-        Self { store, ledger, clock, entropy, blocking, guards: Guards::default() }
+        let (expired_to, guards) = (Arc::default(), Guards::default());
+        Self { store, ledger, clock, entropy, blocking, expired_to, guards }
     }
 
     /// The same under these guards.
@@ -203,7 +211,7 @@ impl Journal {
             let Some(record) = self.next_record(state).await? else { return Ok(None) };
             let body: Body = record.body().map_err(JournalError::Ledger)?;
             let mut chains = chains(state, &body);
-            fold_body(state, &record, &body)?;
+            self.fold_body(state, &record, &body)?;
             let proofs: Vec<Proof> = body
                 .batches
                 .iter()
@@ -214,7 +222,7 @@ impl Journal {
                 })
                 .collect();
             let (batches, damage) = match &body.segment {
-                Some(segment) => self.segment_batches(segment, proofs).await?,
+                Some(segment) => self.segment_batches(record.number, segment, proofs).await?,
                 None => (Vec::new(), None),
             };
             let gap = body.gap.as_ref().and_then(|gap| {
@@ -279,9 +287,13 @@ impl Journal {
             what: what.to_owned(),
         };
         let path = Path::parse(&segment.path).map_err(|_| damaged("its path is none"))?;
-        let bytes = self.store.get(&path).await.map_err(JournalError::Store)?;
-        let missing = || JournalError::SegmentMissing { number, path: segment.path.clone() };
-        let bytes = bytes.ok_or_else(missing)?;
+        let Some(bytes) = self.store.get(&path).await.map_err(JournalError::Store)? else {
+            let path = segment.path.clone();
+            return Err(match self.has_expired(number).await? {
+                true => JournalError::SegmentExpired { number, path },
+                false => JournalError::SegmentMissing { number, path },
+            });
+        };
         let hashed = bytes.clone();
         if self.blocking.run(move || sha256(&hashed)).await != segment.sha256 {
             return Err(damaged("its bytes do not have the hash in the record"));
@@ -299,19 +311,46 @@ impl Journal {
         record: &Record,
     ) -> Result<Body, JournalError> {
         let body: Body = record.body().map_err(JournalError::Ledger)?;
-        fold_body(state, record, &body)?;
+        self.fold_body(state, record, &body)?;
         Ok(body)
     }
 
-    /// The batches of a segment, read again before anything of it counts as lost.
+    /// The batches of a segment, as far as their lines are whole.
     pub(crate) async fn segment_batches(
         &self,
+        number: u64,
         segment: &SegmentRef,
         proofs: Vec<Proof>,
     ) -> Result<(Vec<DeliveredBatch>, Option<SegmentDamage>), JournalError> {
+        let counts = proofs.iter().map(|proof| proof.entry.lines()).collect();
+        match self.segment_whole(number, segment, counts).await? {
+            Ok(lines) => {
+                let lines = lines.into_iter().map(Some).collect();
+                Ok((delivered(&proofs, lines), None))
+            }
+            Err((damage, bytes)) => {
+                let frames = segment.frames.clone();
+                let left = move || delivered(&proofs, salvage(&bytes, &frames, &proofs));
+                Ok((self.blocking.run(left).await, Some(damage)))
+            }
+        }
+    }
+
+    /// The lines of a segment, so many of each batch; or what is wrong with it and the
+    /// bytes there are. It is read again before anything of it counts as lost.
+    pub(crate) async fn segment_whole(
+        &self,
+        number: u64,
+        segment: &SegmentRef,
+        counts: Vec<u64>,
+    ) -> Result<Result<Vec<Bytes>, (SegmentDamage, Bytes)>, JournalError> {
+        let counts: Arc<[u64]> = counts.into();
         let mut pauses = AGAIN.into_iter();
-        let proofs = Arc::new(proofs);
+        let mut asked = false;
         loop {
+            if number <= self.expired_to.load(Ordering::Relaxed) {
+                return Ok(Err((SegmentDamage::expired(segment), Bytes::new())));
+            }
             let path = Path::parse(&segment.path).ok();
             let bytes = match &path {
                 Some(path) => self.store.get(path).await.map_err(JournalError::Store)?,
@@ -319,37 +358,72 @@ impl Journal {
             };
             let damage = match bytes.clone() {
                 Some(bytes) => {
-                    let (named, proofs) = (segment.clone(), Arc::clone(&proofs));
-                    let read = move || whole(bytes, &named, &proofs);
-                    match self.blocking.run(read).await {
-                        Ok(batches) => return Ok((batches, None)),
-                        Err(what) => {
-                            SegmentDamage { path: segment.path.clone(), missing: false, what }
-                        }
+                    let (named, counts) = (segment.clone(), Arc::clone(&counts));
+                    match self.blocking.run(move || whole(bytes, &named, &counts)).await {
+                        Ok(lines) => return Ok(Ok(lines)),
+                        Err(what) => SegmentDamage {
+                            path: segment.path.clone(),
+                            missing: false,
+                            expired: false,
+                            what,
+                        },
                     }
                 }
                 None => SegmentDamage {
                     path: segment.path.clone(),
                     missing: true,
+                    expired: false,
                     what: "it is not in the store".to_owned(),
                 },
             };
-            if let Some(pause) = pauses.next() {
-                tokio::time::sleep(pause).await;
+            // A reader may stand far before the record that let it go.
+            if !std::mem::replace(&mut asked, true) && self.has_expired(number).await? {
                 continue;
             }
-            let (frames, proofs) = (segment.frames.clone(), Arc::clone(&proofs));
-            let left = move || parts(&bytes.unwrap_or_default(), &frames, &proofs);
-            return Ok((self.blocking.run(left).await, Some(damage)));
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Ok(Err((damage, bytes.unwrap_or_default()))),
+            }
         }
+    }
+
+    /// Whether the segment of a record has expired, by the journal's last record.
+    async fn has_expired(&self, number: u64) -> Result<bool, JournalError> {
+        if number > self.expired_to.load(Ordering::Relaxed) {
+            self.fold_readable().await?;
+        }
+        Ok(number <= self.expired_to.load(Ordering::Relaxed))
+    }
+
+    fn fold_body(
+        &self,
+        state: &mut State,
+        record: &Record,
+        body: &Body,
+    ) -> Result<(), JournalError> {
+        let head = Head { number: record.number, hash: record.hash };
+        state.fold(head, record.at, record.bytes.len() as u64, body).map_err(|invalid| {
+            JournalError::Contradiction { number: record.number, what: invalid.to_string() }
+        })?;
+        self.learn(state);
+        Ok(())
+    }
+
+    /// Remembers up to where segments have expired: that only grows.
+    pub(crate) fn learn(&self, state: &State) {
+        self.expired_to.fetch_max(state.expired.to, Ordering::Relaxed);
     }
 }
 
-fn fold_body(state: &mut State, record: &Record, body: &Body) -> Result<(), JournalError> {
-    let head = Head { number: record.number, hash: record.hash };
-    state.fold(head, record.at, record.bytes.len() as u64, body).map_err(|invalid| {
-        JournalError::Contradiction { number: record.number, what: invalid.to_string() }
-    })
+impl SegmentDamage {
+    fn expired(segment: &SegmentRef) -> Self {
+        Self {
+            path: segment.path.clone(),
+            missing: true,
+            expired: true,
+            what: "it has expired by retention".to_owned(),
+        }
+    }
 }
 
 /// The chain hashes of a record's streams, before it is folded.
@@ -378,23 +452,13 @@ fn stream_of(body: &Body, row: u64) -> Option<u64> {
     batch.map(|batch| batch.stream)
 }
 
-/// The batches of a segment that is what its record says, or how it is not.
-fn whole(
-    bytes: Bytes,
-    segment: &SegmentRef,
-    proofs: &[Proof],
-) -> Result<Vec<DeliveredBatch>, String> {
+/// The lines of each batch of a segment that is what its record says, or how it is not.
+fn whole(bytes: Bytes, segment: &SegmentRef, counts: &[u64]) -> Result<Vec<Bytes>, String> {
     if sha256(&bytes) != segment.sha256 {
         return Err("its bytes do not have the hash in the record".to_owned());
     }
     let mut lines = Lines::new(bytes, segment.frames.clone());
-    let taken = proofs.iter().map(|proof| lines.take(proof.entry.lines()).map(Some));
-    Ok(delivered(proofs, taken.collect::<Result<Vec<_>, String>>()?))
-}
-
-/// The batches of one that is not, as far as they prove themselves.
-fn parts(bytes: &Bytes, frames: &[(u64, u64, u64)], proofs: &[Proof]) -> Vec<DeliveredBatch> {
-    delivered(proofs, salvage(bytes, frames, proofs))
+    counts.iter().map(|count| lines.take(*count)).collect()
 }
 
 fn delivered(proofs: &[Proof], lines: Vec<Option<Bytes>>) -> Vec<DeliveredBatch> {

@@ -9,6 +9,11 @@
 //!
 //! {"sweep":{"before":8192,"searched":8192,"objects":["journal/segment/2026/11/20/1f0a-….ndjson.zst"]}}
 //!
+//! {"expire":{"retention_days":400,"from":1,"to":4096,"committed_at":"…",
+//!            "segments":[[2,600,598,59012,"Zm9v…"],[5,1,1,240,null]]}}
+//!
+//! {"deleted":4096}
+//!
 //! {"segment":{"path":"journal/segment/2026/11/20/1fff-….ndjson.zst","bytes":59012,"sha256":"…",
 //!             "frames":[[59012,951204,600]]},
 //!  "batches":[[17,1041,1042,"Zm9v…"]],
@@ -18,7 +23,7 @@
 //!
 //! A stream is named by the number of the record that opened it, and a batch is
 //! an array, because 300 quiet agents would otherwise fill the journal with
-//! their own names.
+//! their own names. So is a segment that expires.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +32,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use event::{AccountId, AgentName};
 use identity::SpeaksFor;
 use integrity::{Hash, SpoolId};
+use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -64,6 +70,44 @@ pub struct Body {
     /// record has version 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
+    /// Segments whose time is over. Such a record says nothing else and has version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expire: Option<Expire>,
+    /// The segments of records up to this one have expired and are deleted. Such a
+    /// record says nothing else and has version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<u64>,
+}
+
+/// Lets go segments by retention, from the journal's old end on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expire {
+    /// The rule.
+    pub retention_days: u32,
+    /// The first record whose segment expires: the one after all that have expired.
+    pub from: u64,
+    /// The last one.
+    pub to: u64,
+    /// When the last one was made, by its writer's clock.
+    pub committed_at: Timestamp,
+    /// The segments of these records, in their order.
+    pub segments: Vec<ExpiredSegment>,
+}
+
+/// What is kept of a segment that expires: `[record, lines, units, bytes, root]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpiredSegment {
+    /// The record that names it.
+    pub record: u64,
+    /// Its lines.
+    pub lines: u64,
+    /// The units that they are.
+    pub units: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The root of the tree over its lines' leaves, in their order; none if the segment
+    /// was missing or damaged already.
+    pub root: Option<Hash>,
 }
 
 /// Makes names of segments unusable, so that they can be deleted.
@@ -177,11 +221,7 @@ impl<'de> Deserialize<'de> for BatchEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let members = Vec::<Value>::deserialize(deserializer)?;
         let number = |at: usize| members.get(at).and_then(Value::as_u64);
-        let chain = members
-            .get(3)
-            .and_then(Value::as_str)
-            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
-            .and_then(|bytes| Hash::try_from(bytes.as_slice()).ok());
+        let chain = members.get(3).and_then(hash);
         match (number(0), number(1), number(2), chain) {
             (Some(stream), Some(from), Some(to), Some(chain)) => {
                 Ok(Self { stream, from, to, chain, continuations: number(4).unwrap_or(0) })
@@ -189,4 +229,29 @@ impl<'de> Deserialize<'de> for BatchEntry {
             _ => Err(D::Error::custom("a batch is [stream, from, to, chain]")),
         }
     }
+}
+
+impl Serialize for ExpiredSegment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let root = self.root.map(|root| URL_SAFE_NO_PAD.encode(root.0));
+        (self.record, self.lines, self.units, self.bytes, root).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ExpiredSegment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (record, lines, units, bytes, root) =
+            <(u64, u64, u64, u64, Value)>::deserialize(deserializer)?;
+        let root = match root {
+            Value::Null => None,
+            root => Some(hash(&root).ok_or_else(|| D::Error::custom("a root is a hash"))?),
+        };
+        Ok(Self { record, lines, units, bytes, root })
+    }
+}
+
+/// A hash in URL-safe base64.
+fn hash(text: &Value) -> Option<Hash> {
+    let bytes = URL_SAFE_NO_PAD.decode(text.as_str()?).ok()?;
+    Hash::try_from(bytes.as_slice()).ok()
 }

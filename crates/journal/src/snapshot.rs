@@ -43,6 +43,7 @@ impl Journal {
         numbers.sort_unstable();
         for number in numbers.into_iter().rev() {
             if let Some(state) = self.snapshot(number).await? {
+                self.learn(&state);
                 return Ok(state);
             }
             tracing::warn!(

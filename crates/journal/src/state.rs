@@ -3,6 +3,9 @@
 //! Validation of one record is cumulative: its second batch is checked against
 //! what its first one leaves behind. Nothing here reads or writes; two nodes
 //! with the same records have the same state, to the byte of its canonical form.
+//! `expired` is what retention has let go.
+
+mod expired;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +22,7 @@ use crate::progress::Progress;
 #[cfg(debug_assertions)]
 use crate::promises;
 use crate::record::{Body, Certificate, Sweep};
+pub use expired::Expired;
 
 /// The longest a cursor may become, as JSON text.
 pub(crate) const CURSOR_BYTES_MAX: usize = 64 * 1024;
@@ -60,6 +64,9 @@ pub struct State {
     /// What sweeps have made unusable.
     #[serde(default, skip_serializing_if = "Swept::is_none")]
     pub(crate) swept: Swept,
+    /// What retention has let go.
+    #[serde(default, skip_serializing_if = "Expired::is_none")]
+    pub expired: Expired,
     #[serde(skip)]
     guards: Guards,
 }
@@ -186,6 +193,10 @@ impl State {
     /// The version of the canonical form.
     pub(crate) const FORMAT: u32 = 1;
 
+    /// Its version once something has expired: a release that does not know this
+    /// must not begin behind the record that says so.
+    const FORMAT_EXPIRED: u32 = 2;
+
     /// The state before record 1.
     #[must_use]
     pub fn new() -> Self {
@@ -198,6 +209,7 @@ impl State {
             agents: BTreeMap::new(),
             totals: Totals::default(),
             swept: Swept::default(),
+            expired: Expired::default(),
             guards: Guards::default(),
         }
     }
@@ -215,7 +227,8 @@ impl State {
 
     /// Whether this release knows the form that the state was written in.
     pub(crate) fn is_known_format(&self) -> bool {
-        self.format == Self::FORMAT
+        let is_none = self.expired.is_none();
+        self.format == if is_none { Self::FORMAT } else { Self::FORMAT_EXPIRED }
     }
 
     /// The ledger's head that the next record must follow.
@@ -273,6 +286,7 @@ impl State {
             }
         }
         self.check_segment(body)?;
+        self.check_expire(body)?;
         self.check_batches(body)?;
         self.check_cursors(body)?;
         for stream in body.certificates.keys().chain(body.progress.keys()) {
@@ -413,6 +427,7 @@ impl State {
         if let Some(Sweep { before, searched, .. }) = body.sweep {
             self.swept = Swept { record: head.number, before, searched };
         }
+        self.fold_expire(committed_at, body);
         self.totals.record_bytes += record_bytes;
         self.head = head.number;
         self.head_sha256 = head.hash;

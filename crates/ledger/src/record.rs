@@ -11,10 +11,10 @@ use crate::error::{AppendError, LedgerError};
 
 /// The version that a record has unless its body needs a newer one.
 pub const VERSION: u64 = 1;
-/// The newest version that this release reads. The wrapping is the same in both:
-/// version 2 says that the body must not be passed over by a release that does
-/// not know all of it.
-pub const FORMAT_VERSION: u64 = 2;
+/// The newest version that this release reads. The wrapping is the same in all:
+/// a newer version says that the body must not be passed over by a release that
+/// does not know all of it.
+pub const FORMAT_VERSION: u64 = 3;
 /// A body larger than this is a mistake: records name objects, they do not hold them.
 pub(crate) const RECORD_BYTES_MAX: usize = 16 << 20;
 
@@ -244,7 +244,8 @@ mod tests {
         };
         assert!(Record::read(path(), 1, wrapped(1, 1).into()).is_ok());
         assert!(Record::read(path(), 1, wrapped(2, 1).into()).is_ok());
-        check(wrapped(3, 1), "run the release that wrote it");
+        assert!(Record::read(path(), 1, wrapped(3, 1).into()).is_ok());
+        check(wrapped(4, 1), "run the release that wrote it");
         check(wrapped(1, 2), "it says it is record 2");
         check(wrapped(1, 1).replace("0000", "xxxx"), "restore this object");
         check(String::new(), "restore this object");

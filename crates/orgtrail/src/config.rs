@@ -20,6 +20,8 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) aggregator: aggregator::Config,
     #[serde(default)]
+    pub(crate) journal: journal::Config,
+    #[serde(default)]
     pub(crate) table: table::Config,
     #[serde(default)]
     pub(crate) organization: Organization,

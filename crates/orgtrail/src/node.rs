@@ -5,6 +5,7 @@
 //! table takes in what that committed and settles, then the listener closes.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ const WARN_EVERY: Duration = Duration::from_secs(3_600);
 pub(crate) struct Plan {
     pub(crate) store: Store,
     pub(crate) aggregator: aggregator::Config,
+    pub(crate) journal: journal::Config,
     pub(crate) table: table::Config,
     pub(crate) credentials: Arc<Credentials<ServerConfig>>,
     /// Where operations are answered; nowhere for a demo.
@@ -97,7 +99,8 @@ impl Task {
 impl Node {
     /// Probes the store, reads the journal, and starts everything.
     pub(crate) async fn start(plan: Plan) -> anyhow::Result<Self> {
-        let Plan { store, aggregator, table, credentials, operations } = plan;
+        let Plan { store, aggregator, journal, table, credentials, operations } = plan;
+        let journal_days = journal.retention_days;
         let seams = (Clock::system(), Entropy::system(), Blocking::Pool);
         store.probe(&seams.1).await.context("probe the store")?;
         let journal = Journal::new(store.clone(), seams.0.clone(), seams.1.clone(), Blocking::Pool);
@@ -134,7 +137,8 @@ impl Node {
         let serving = server.run(stop.clone());
         let aggregator = Task::spawn(stop, async move { serving.await.context("aggregate") });
         let stop = CancellationToken::new();
-        let keeper = Keeper { table, health: health.clone(), pass_age, pass_bytes, gauges };
+        let keeper =
+            Keeper { table, health: health.clone(), journal_days, pass_age, pass_bytes, gauges };
         let table = Task::spawn(stop.clone(), keeper.run(stop));
         let stop = CancellationToken::new();
         let mut others = Task::spawn(stop.clone(), warn(credentials, seams.0, stop.clone()));
@@ -172,6 +176,8 @@ impl Node {
 struct Keeper {
     table: Table,
     health: Health,
+    /// For how many days the journal keeps events.
+    journal_days: Option<NonZeroU32>,
     pass_age: Duration,
     pass_bytes: u64,
     gauges: TableGauges,
@@ -243,15 +249,16 @@ impl Keeper {
         }
     }
 
-    /// One step of compaction, or else of indexing, of copying a day or of expiry, so
-    /// that passes go between; true if more waits.
+    /// One step of compaction, or else of indexing, of copying a day or of expiry, at
+    /// last of the journal's, so that passes go between; true if more waits.
     async fn compact(&mut self, stop: &CancellationToken) -> bool {
         let step = async {
             let compacted = self.table.compact(1, stop).await?;
             Ok(compacted.more
                 || self.table.index(1, stop).await?.more
                 || self.table.copy_days(1, stop).await?.more
-                || self.table.expire(1, stop).await?.more)
+                || self.table.expire(1, stop).await?.more
+                || self.table.expire_journal(self.journal_days, stop).await?.more)
         };
         match step.await {
             Ok(more) => {

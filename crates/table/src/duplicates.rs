@@ -27,8 +27,9 @@
 //! # Bounds
 //! Of one eventID at most [`VARIANTS_MAX`] different records are remembered, and
 //! a pass reads at most [`EARLIER_MAX`] lines again. What lies past a bound
-//! stays a row. A journal segment that is missing or damaged cannot prove that
-//! two events are one, so then both stay.
+//! stays a row. A journal segment that is missing or damaged, or has expired, cannot
+//! prove that two events are one, so then both stay. A rebuild cannot know then what
+//! its pass found, and leaves such a row out: its partition stays as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -131,10 +132,32 @@ pub(crate) struct Search<'a> {
     /// Knows the streams of every line up to the rows.
     pub(crate) streams: &'a JournalState,
     pub(crate) keys: &'a BTreeMap<Date, Vec<KeyRun>>,
-    /// Only events of journal records before this one are earlier.
+    /// Only events of journal records before this one are earlier,
     pub(crate) before: u64,
+    /// and those up to this one are not read any more.
+    pub(crate) expired: u64,
+    /// What becomes of a row whose earlier event cannot be read.
+    pub(crate) unread: Unread,
     pub(crate) cache: &'a mut KeyCache,
     pub(crate) blocking: Blocking,
+}
+
+/// What becomes of a row that may be a copy of an event that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It stays: twice can be told apart later, where lost cannot be undone.
+    Stays,
+    /// It is left out, since a pass has decided already.
+    LeftOut,
+}
+
+/// Earlier events.
+#[derive(Debug, Default)]
+struct Earlier {
+    /// Sorted by key.
+    events: Vec<(Key, Event)>,
+    /// Keys of those that cannot be read.
+    unread: BTreeSet<Key>,
 }
 
 /// An event, as far as it is compared.
@@ -157,9 +180,16 @@ impl Search<'_> {
     ) -> Result<Found, TableError> {
         rows.sort_unstable_by_key(|row| (row.key, row.place));
         let seen = self.seen(&rows).await?;
-        let earlier = self.read(seen).await?;
-        let judged = self.blocking.run(move || judge(&rows, &earlier, &batches)).await;
-        judged.map_err(|error| TableError::Encode(error.to_string()))
+        let Earlier { events, unread } = self.read(seen).await?;
+        let mut left_out = BTreeSet::new();
+        if self.unread == Unread::LeftOut {
+            let unsure = rows.extract_if(.., |row| unread.contains(&row.key));
+            left_out.extend(unsure.map(|row| row.at));
+        }
+        let judged = self.blocking.run(move || judge(&rows, &events, &batches)).await;
+        let mut found = judged.map_err(|error| TableError::Encode(error.to_string()))?;
+        found.duplicates.extend(left_out);
+        Ok(found)
     }
 
     /// The entries of earlier runs that have a key of these rows, sorted.
@@ -188,14 +218,18 @@ impl Search<'_> {
     }
 
     /// Reads the events of these entries again.
-    async fn read(&self, seen: Vec<Entry>) -> Result<Vec<(Key, Event)>, TableError> {
+    async fn read(&self, mut seen: Vec<Entry>) -> Result<Earlier, TableError> {
+        let mut earlier = Earlier::default();
+        // Whether these are deleted yet must decide nothing.
+        let expired = seen.extract_if(.., |entry| entry.place.record() <= self.expired);
+        earlier.unread.extend(expired.map(|entry| entry.key));
         let mut by_record: BTreeMap<u64, Vec<(u64, Key)>> = BTreeMap::new();
         let few = seen.chunk_by(|one, next| one.key == next.key);
         for entry in few.flat_map(|same| same.iter().take(VARIANTS_MAX)).take(EARLIER_MAX) {
             by_record.entry(entry.place.record()).or_default().push((entry.place.row(), entry.key));
         }
         if by_record.is_empty() {
-            return Ok(Vec::new());
+            return Ok(earlier);
         }
         let streams = self.streams.streams.iter();
         let origins: BTreeMap<u64, Origin> = streams
@@ -204,7 +238,6 @@ impl Search<'_> {
             })
             .collect();
         let origins = Arc::new(origins);
-        let mut events = Vec::new();
         for (record, mut places) in by_record {
             places.sort_unstable();
             let rows: Vec<u64> = places.iter().map(|(row, _)| *row).collect();
@@ -213,24 +246,26 @@ impl Search<'_> {
                 event_of_line(line, record, origins.get(&stream)?)
             };
             match self.journal.look_at(record, rows, look).await {
-                Ok(found) => events.extend(
+                Ok(found) => earlier.events.extend(
                     places.iter().zip(found).filter_map(|((_, key), event)| Some((*key, event?))),
                 ),
                 Err(
                     error @ (JournalError::SegmentMissing { .. }
+                    | JournalError::SegmentExpired { .. }
                     | JournalError::SegmentDamaged { .. }),
                 ) => {
                     tracing::warn!(
                         record,
                         error = &error as &dyn std::error::Error,
-                        "events that may be duplicates of this record's stay rows"
+                        "events that may be duplicates of this record's cannot be compared"
                     );
+                    earlier.unread.extend(places.iter().map(|(_, key)| *key));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        events.sort_by_key(|(key, _)| *key);
-        Ok(events)
+        earlier.events.sort_by_key(|(key, _)| *key);
+        Ok(earlier)
     }
 }
 

@@ -222,11 +222,11 @@ fn damaged(delivered: &Delivered) -> Option<DamagedSegment> {
             row: batch.first_row,
         })
         .collect();
-    let (segment, missing) = (damage.path.clone(), damage.missing);
-    (!lost.is_empty()).then_some(DamagedSegment {
+    (!lost.is_empty()).then(|| DamagedSegment {
         record: delivered.record,
-        segment,
-        missing,
+        segment: damage.path.clone(),
+        missing: damage.missing,
+        expired: damage.expired,
         lost,
     })
 }
@@ -255,12 +255,14 @@ pub(crate) fn pin(
         return Err(delivered.damage.clone().unwrap_or_else(|| SegmentDamage {
             path: String::new(),
             missing: true,
+            expired: false,
             what: "its lines are lost".to_owned(),
         }));
     }
     delivered.damage = pin.map(|pin| SegmentDamage {
         path: pin.segment.clone(),
         missing: pin.missing,
+        expired: pin.expired,
         what: String::new(),
     });
     Ok(())

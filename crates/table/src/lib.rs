@@ -27,7 +27,8 @@
 //!   is which files such a copy, or a part of an index, was made of
 //! - `rebuild`: all of it made again from the journal
 //! - `iceberg`: the same files in the words that other engines know
-//! - `expire`: days whose time is over, and `hold`: what is kept all the same
+//! - `expire`: days whose time is over, `expire_journal`: what the journal may let go
+//!   by its own retention, and `hold`: what is kept all the same
 //! - `log` (what a record says), `state` (fold), `checkpoint` (the folded state
 //!   as objects), [`Table`] (one process's hold on it), [`TableSnapshot`] (what
 //!   a reader sees), `layout` (the only place that forms paths below `trail/`)
@@ -64,6 +65,7 @@ mod day;
 mod duplicates;
 mod error;
 mod expire;
+mod expire_journal;
 mod files;
 mod gather;
 mod hold;
@@ -92,6 +94,7 @@ pub use config::{Config, Limits};
 pub use day::{DayPart, DayReport};
 pub use error::TableError;
 pub use expire::ExpireReport;
+pub use expire_journal::ExpireJournalReport;
 pub use hold::{Hold, Release};
 pub use index::{IndexPart, IndexReport, index_schema};
 pub use layout::TRAIL_DEFAULT;

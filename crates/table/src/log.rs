@@ -66,6 +66,8 @@
 //!
 //! {"expire":{"date":"2025-11-20","retention_days":365,"files":[…]}}
 //!
+//! {"expire_journal":{"to":4096,"retention_days":400}}
+//!
 //! {"rebuild":{"begin":{"to":1204}}}
 //!
 //! {"rebuild":{"read":{"to":310,"file":{…},"regions":{…}}}}
@@ -131,6 +133,8 @@ pub(crate) enum Body {
     Day(DayCommit),
     /// Files whose time is over leave the table.
     Expire(Expire),
+    /// The table needs no segments of the journal's old end any more.
+    ExpireJournal(ExpireJournal),
     /// Files are kept whatever their age.
     Hold(Hold),
     /// And no longer.
@@ -173,6 +177,10 @@ pub struct DamagedSegment {
     pub segment: String,
     /// It is not there at all.
     pub missing: bool,
+    /// The journal's retention had let it go before its pass: of a table that is made
+    /// anew, or was put back from an older copy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
     /// The batches that nobody can read.
     pub lost: Vec<LostBatch>,
 }
@@ -181,7 +189,11 @@ impl DamagedSegment {
     /// The reason under which its units are in quarantine.
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        if self.missing { "segment_missing" } else { "segment_damaged" }
+        match (self.expired, self.missing) {
+            (true, _) => "segment_expired",
+            (false, true) => "segment_missing",
+            (false, false) => "segment_damaged",
+        }
     }
 }
 
@@ -435,6 +447,17 @@ pub(crate) struct Expire {
     pub(crate) quarantine: Vec<String>,
 }
 
+/// What the journal's retention may let go: a hold or a rebuild that comes later in
+/// the log comes too late for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpireJournal {
+    /// The last journal record of which no events are read any more.
+    pub(crate) to: u64,
+    /// The rule.
+    pub(crate) retention_days: u32,
+}
+
 /// A step of making the table again from the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -518,6 +541,8 @@ struct Members {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expire: Option<Expire>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    expire_journal: Option<ExpireJournal>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     hold: Option<Hold>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<Release>,
@@ -542,6 +567,7 @@ impl From<Body> for Members {
             Body::Arrange(arranged) => members.arrange = Some(arranged),
             Body::Day(day) => members.day = Some(day),
             Body::Expire(expire) => members.expire = Some(expire),
+            Body::ExpireJournal(expire) => members.expire_journal = Some(expire),
             Body::Hold(hold) => members.hold = Some(hold),
             Body::Release(release) => members.release = Some(release),
             Body::Rebuild(step) => members.rebuild = Some(step),
@@ -567,6 +593,7 @@ impl TryFrom<Members> for Body {
             arrange,
             day,
             expire,
+            expire_journal,
             hold,
             release,
             rebuild,
@@ -584,6 +611,7 @@ impl TryFrom<Members> for Body {
             arrange.map(Self::Arrange),
             day.map(Self::Day),
             expire.map(Self::Expire),
+            expire_journal.map(Self::ExpireJournal),
             hold.map(Self::Hold),
             release.map(Self::Release),
             rebuild.map(Self::Rebuild),

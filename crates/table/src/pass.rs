@@ -23,7 +23,7 @@ use seam::Guard;
 use tokio_util::sync::CancellationToken;
 
 use crate::completeness::Losses;
-use crate::duplicates::Search;
+use crate::duplicates::{Search, Unread};
 use crate::error::TableError;
 use crate::files::{PUTS_IN_FLIGHT, PassFiles, encode_pass, put, put_file};
 use crate::gather::{Gathered, pin};
@@ -258,7 +258,8 @@ impl Table {
     ) -> Result<PassReport, TableError> {
         let Range { mut rows, reader, more, losses: _ } = range;
         let keys = if intent.row_format >= KEYS_SINCE {
-            let new = self.leave_out_duplicates(&mut rows, &reader, intent.from).await?;
+            let new =
+                self.leave_out_duplicates(&mut rows, &reader, intent.from, Unread::Stays).await?;
             self.put_keys(number, new).await?
         } else {
             None
@@ -336,6 +337,7 @@ impl Table {
         rows: &mut Gathered,
         reader: &JournalState,
         before: u64,
+        unread: Unread,
     ) -> Result<NewKeys, TableError> {
         let batches = rows.placed.batches.iter().map(|(batch, _)| batch.clone()).collect();
         let mut search = Search {
@@ -344,6 +346,8 @@ impl Table {
             streams: reader,
             keys: &self.state.keys,
             before,
+            expired: self.state.journal_expired,
+            unread,
             cache: &mut self.key_cache,
             blocking: self.seams.blocking,
         };

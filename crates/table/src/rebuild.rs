@@ -21,6 +21,8 @@
 //! where it was, in whatever process.
 //!
 //! # What is not made again
+//! Rows of events that the journal's retention has let go cannot be made: their
+//! partitions are left as they are.
 //! Rows that the table does not list, because they expired, stay away: where the
 //! journal has more rows of a partition than the table, those that the old files
 //! hold are taken. A partition whose old files cannot be read then, or of which the
@@ -82,6 +84,8 @@ pub struct RebuildReport {
     pub read_rows: u64,
     /// Units of them that are lost with segments of the journal.
     pub lost_units: u64,
+    /// Units of them whose segments have expired by the journal's retention.
+    pub journal_expired: u64,
     /// Partitions replaced.
     pub partitions: u64,
     /// Files that are not in the table any more,
@@ -209,10 +213,10 @@ impl Table {
         Box::pin(async move {
             self.refresh().await?;
             let began = Instant::now();
-            let units = self.read_sample(SAMPLE_BYTES).await?;
+            let (units, expired) = self.read_sample(SAMPLE_BYTES).await?;
             let taken = began.elapsed().as_secs_f64();
             let totals = &self.state.totals;
-            let all = totals.counts.journaled;
+            let all = totals.counts.journaled.saturating_sub(expired);
             #[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
             let share = if units == 0 { 0.0 } else { all as f64 / units as f64 };
             Ok(RebuildEstimate {

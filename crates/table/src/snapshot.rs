@@ -27,7 +27,7 @@ use store::Store;
 
 use crate::checkpoint;
 use crate::day::DayPart;
-use crate::duplicates::{Search, add_keyed};
+use crate::duplicates::{Search, Unread, add_keyed};
 use crate::error::TableError;
 use crate::index::IndexPart;
 use crate::keys::KeyCache;
@@ -160,6 +160,8 @@ impl TableSnapshot {
                 streams,
                 keys: &self.state.keys,
                 before: self.state.position + 1,
+                expired: self.state.journal_expired,
+                unread: Unread::Stays,
                 cache: &mut cache,
                 blocking,
             };

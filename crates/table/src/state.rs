@@ -92,6 +92,10 @@ pub struct TableState {
     /// What statements of completeness rest on.
     #[serde(default, skip_serializing_if = "Completeness::is_empty")]
     pub completeness: Completeness,
+    /// The last journal record of which no events are read any more, since the
+    /// journal's retention may let them go.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub journal_expired: u64,
     #[serde(skip)]
     pub(crate) guards: Guards,
 }
@@ -162,6 +166,10 @@ impl TableState {
     /// The version of the canonical form.
     const FORMAT: u32 = 1;
 
+    /// Its version once the journal may have let go events: a release that does not
+    /// know this must not begin behind the record that says so.
+    const FORMAT_JOURNAL_EXPIRED: u32 = 2;
+
     /// The state before record 1.
     #[must_use]
     pub fn new() -> Self {
@@ -187,6 +195,7 @@ impl TableState {
             holds: BTreeMap::new(),
             rebuild: None,
             completeness: Completeness::default(),
+            journal_expired: 0,
             guards: Guards::default(),
         }
     }
@@ -204,7 +213,8 @@ impl TableState {
 
     /// Whether this release knows the form that the state was written in.
     pub(crate) fn is_known_format(&self) -> bool {
-        self.format == Self::FORMAT
+        let is_whole = self.journal_expired == 0;
+        self.format == if is_whole { Self::FORMAT } else { Self::FORMAT_JOURNAL_EXPIRED }
     }
 
     /// The canonical form and its hash.
@@ -259,6 +269,7 @@ impl TableState {
             }
             Body::Day(day) => self.fold_day(at, day)?,
             Body::Expire(expire) => self.fold_expire(at, expire)?,
+            Body::ExpireJournal(expire) => self.fold_expire_journal(expire)?,
             Body::Hold(hold) => self.fold_hold(hold)?,
             Body::Release(release) => self.fold_release(&release.case)?,
             Body::Rebuild(step) => self.fold_rebuild(head.number, at, step)?,
@@ -558,4 +569,8 @@ impl TableState {
             Some(open) => Err(format!("intent {} is open", open.number)),
         }
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -80,6 +80,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             listen: "127.0.0.1:0".to_owned(),
             ..aggregator::Config::default()
         },
+        journal: journal::Config::default(),
         table: table::Config::default(),
         credentials: ground.aggregator_credentials()?,
         operations: None,

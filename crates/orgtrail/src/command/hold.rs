@@ -90,7 +90,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             let said = described(&hold);
             let mut table = open(&of.store, Config::default()).await?;
             table.hold(hold).await.context("hold")?;
-            crate::output::print(&format!("held: {said}"))
+            let mut said = format!("held: {said}");
+            let gone = table.state().journal_expired;
+            if gone > 0 {
+                said.push_str(&format!(
+                    "\nof the journal, events up to record {gone} had been let go by its retention before"
+                ));
+            }
+            crate::output::print(&said)
         }
         Action::Release(ReleaseArgs { case, decided: Decided { by, why }, of }) => {
             let mut table = open(&of.store, Config::default()).await?;

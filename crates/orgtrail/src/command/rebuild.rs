@@ -122,6 +122,12 @@ fn reported(report: &RebuildReport) -> String {
             report.expired
         ));
     }
+    if report.journal_expired > 0 {
+        text.push_str(&format!(
+            "\nexpired    {} units of the journal by its retention: what needs them is left as it is",
+            report.journal_expired
+        ));
+    }
     if report.lost_units > 0 {
         text.push_str(&format!(
             "\nLOST       {} units with segments of the journal: see orgtrail status",

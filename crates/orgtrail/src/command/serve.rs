@@ -52,6 +52,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let plan = Plan {
         store,
         aggregator: config.aggregator.clone(),
+        journal: config.journal.clone(),
         table: config.table.clone(),
         credentials: Arc::clone(&credentials),
         operations: Some(config.operations.listen.clone()),

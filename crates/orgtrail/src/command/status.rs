@@ -99,6 +99,9 @@ pub(crate) struct JournalStatus {
     pub(crate) forks: u64,
     pub(crate) gaps: u64,
     pub(crate) lost: u64,
+    /// Segments that its retention has let go: they are not missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expired: Option<journal::Expired>,
     /// Why it cannot be read beyond the head: nothing is added until then, and
     /// agents keep what they have.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -235,6 +238,7 @@ impl Status {
                 forks: totals.forks,
                 gaps: totals.gaps,
                 lost: totals.lost,
+                expired: (state.expired.to > 0).then_some(state.expired),
                 damaged: damage.map(|error| format!("{:#}", anyhow::Error::from(error))),
             },
             table: TableStatus {
@@ -330,6 +334,9 @@ impl Status {
         if quarantined > 0 {
             line(format!("expired    {quarantined} objects of quarantine, by retention"));
         }
+        if let Some(expired) = &journal.expired {
+            line(journal_expired(expired));
+        }
         for hold in &table.holds {
             line(format!("hold       {}", described(hold)));
         }
@@ -347,7 +354,11 @@ impl Status {
                 "DAMAGED    record {} segment {} is {}",
                 damaged.record,
                 damaged.segment,
-                if damaged.missing { "missing" } else { "not what was committed" }
+                match (damaged.expired, damaged.missing) {
+                    (true, _) => "not in the table: it had expired by retention before a pass",
+                    (false, true) => "missing",
+                    (false, false) => "not what was committed",
+                }
             ));
             for lost in &damaged.lost {
                 line(format!(
@@ -429,6 +440,24 @@ fn completeness(state: &State, table: &TableSnapshot) -> Completeness {
         return known.clone();
     }
     known.with(state, Losses::default())
+}
+
+/// What the journal's retention has let go, in one line.
+fn journal_expired(expired: &journal::Expired) -> String {
+    let journal::Expired { to, committed_at, deleted, segments, units, bytes, damaged, .. } =
+        expired;
+    let at = committed_at.map(|at| format!(" of {at}")).unwrap_or_default();
+    let mut line = format!(
+        "expired    {units} of the journaled, {segments} segments, {bytes} bytes up to journal \
+         record {to}{at}, by retention"
+    );
+    if deleted < to {
+        line.push_str(&format!("; not deleted yet behind record {deleted}"));
+    }
+    if *damaged > 0 {
+        line.push_str(&format!("; {damaged} of them were missing or damaged before"));
+    }
+    line
 }
 
 /// A hold in one line.

@@ -8,6 +8,7 @@ use store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::{RebuildProgress, RebuildReport, Step, Tell};
+use crate::duplicates::Unread;
 use crate::error::TableError;
 use crate::files::encode_by_day;
 use crate::gather::{Gathered, Placed, pin};
@@ -44,9 +45,19 @@ impl Table {
                 Body::PassIntent(intent) if intent.to > reader.head => intent,
                 _ => continue,
             };
+            let shown = regions.clone();
             let pass = self.gather_again(&intent, &mut reader, regions, report).await?;
             bytes += pass.line_bytes;
             regions = pass.regions;
+            if intent.from <= self.state.journal_expired {
+                // What its expired rows have shown is in the record that follows.
+                let commit = log.try_next().await.map_err(TableError::Ledger)?;
+                let commit = commit.map(|record| record.body().map_err(TableError::Ledger));
+                if let Some(Body::PassCommit(commit)) = commit.transpose()? {
+                    regions = shown;
+                    regions.absorb(&commit.regions);
+                }
+            }
             passes.push(pass.placed);
             if bytes < self.config.limits.pass_bytes && reader.head < rebuild.to {
                 continue;
@@ -91,14 +102,19 @@ impl Table {
             // What was lost since then is no row again, and its partition is left alone.
             if let Err(damage) = pin(&mut delivered, &intent.damaged) {
                 let lost = delivered.batches.iter().filter(|batch| batch.lost);
-                report.lost_units += lost.map(|batch| batch.units).sum::<u64>();
-                tracing::warn!(record = delivered.record, segment = %damage.path, "{}", damage.what);
+                let units: u64 = lost.map(|batch| batch.units).sum();
+                if damage.expired {
+                    report.journal_expired += units;
+                } else {
+                    report.lost_units += units;
+                    tracing::warn!(record = delivered.record, segment = %damage.path, "{}", damage.what);
+                }
             }
             rows = self.seams.blocking.run(move || rows.add(&delivered).map(|()| rows)).await?;
         }
         rows.finish()?;
         if intent.row_format >= KEYS_SINCE {
-            self.leave_out_duplicates(&mut rows, reader, intent.from).await?;
+            self.leave_out_duplicates(&mut rows, reader, intent.from, Unread::LeftOut).await?;
         }
         Ok(rows)
     }
@@ -124,15 +140,16 @@ impl Table {
         Ok(self.append_while(number, &read, &[]).await?.is_some())
     }
 
-    /// Makes rows of the journal's first lines and forgets them; says how many units
-    /// they were.
-    pub(super) async fn read_sample(&self, bytes: u64) -> Result<u64, TableError> {
-        let mut reader = JournalState::new();
+    /// Makes rows of the first lines that the journal has and forgets them; says how
+    /// many units they were, and how many had expired before them.
+    pub(super) async fn read_sample(&self, bytes: u64) -> Result<(u64, u64), TableError> {
+        let mut reader = self.journal.fold_to(self.state.journal_expired).await?;
+        let expired = reader.totals.journaled;
         let mut rows = Gathered::new(Regions::default());
         while rows.line_bytes < bytes && reader.head < self.state.position {
             let Some(delivered) = self.journal.read_next(&mut reader).await? else { break };
             rows = self.seams.blocking.run(move || rows.add(&delivered).map(|()| rows)).await?;
         }
-        Ok(reader.totals.journaled)
+        Ok((reader.totals.journaled - expired, expired))
     }
 }

@@ -121,7 +121,7 @@ impl Table {
                 }
             } else if made < listed {
                 *unused += made;
-                report.leave(partition, listed, format!("the journal has {made} of its rows only"));
+                report.leave(partition, listed, self.has_only(made));
             }
             if made != listed {
                 staged.remove(partition);
@@ -135,12 +135,19 @@ impl Table {
                     staged.insert(partition, files);
                 } else {
                     *unused += made;
-                    let why = format!("the journal has {made} of its rows only");
-                    report.leave(&partition, listed, why);
+                    report.leave(&partition, listed, self.has_only(made));
                 }
             }
         }
         Ok(staged)
+    }
+
+    fn has_only(&self, rows: u64) -> String {
+        let only = format!("the journal has {rows} of its rows only");
+        match self.state.journal_expired {
+            0 => only,
+            to => format!("{only}; segments up to its record {to} have expired by retention"),
+        }
     }
 
     /// Merges the rows of a day into files of their partitions.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TableState;
 use crate::hold::Hold;
-use crate::log::{DataFile, Expire};
+use crate::log::{DataFile, Expire, ExpireJournal};
 
 /// What retention has let go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,27 @@ impl TableState {
             self.forget_if_empty(date);
         }
         Ok(())
+    }
+
+    pub(super) fn fold_expire_journal(&mut self, expire: ExpireJournal) -> Result<(), String> {
+        self.check_nothing_open()?;
+        if expire.to <= self.journal_expired || expire.to > self.may_expire_journal_to() {
+            let to = expire.to;
+            return Err(format!("it lets go the journal to record {to}, which something needs"));
+        }
+        self.format = Self::FORMAT_JOURNAL_EXPIRED;
+        self.journal_expired = expire.to;
+        Ok(())
+    }
+
+    /// The last journal record of whose events the table needs none any more.
+    ///
+    /// It has them as rows up to its position. A rebuild reads all of the journal
+    /// again, and a segment has the events of many accounts and days, so that any
+    /// hold may be of some of it: then no more may go than has gone.
+    pub(crate) fn may_expire_journal_to(&self) -> u64 {
+        let is_needed = self.rebuild.is_some() || !self.holds.is_empty();
+        if is_needed { self.journal_expired } else { self.position }
     }
 
     /// Drops what is known of a day that has no files any more.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Expired;
+use super::{Expired, is_zero};
 use crate::log::{Counts, DamagedSegment};
 
 /// Sums over all passes, and of the files that are there.
@@ -63,8 +63,4 @@ impl Damage {
             self.first.push(damaged);
         }
     }
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

@@ -11,6 +11,7 @@ mod damage;
 mod derived;
 mod direct;
 mod expire;
+mod expire_journal;
 mod faulty;
 mod golden;
 mod iceberg;

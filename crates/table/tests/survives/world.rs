@@ -222,6 +222,21 @@ impl World {
         self.commit_with_oddities(central).await;
     }
 
+    /// Commits a record with these events again, in another spelling.
+    pub(crate) async fn deliver_again(&mut self, events: &[usize]) {
+        let line = |index: &usize| {
+            let (event, account, region, date) = &self.delivered[*index];
+            respelled(&event_line(*event, account, region, date))
+        };
+        let lines = events.iter().map(line).collect();
+        self.commit_with_oddities(lines).await;
+    }
+
+    /// Reads what others have added to the journal.
+    pub(crate) async fn catch_up(&mut self) {
+        self.journal.advance(&mut self.state).await.expect("advance");
+    }
+
     fn new_events(&mut self, rows: u64) -> Vec<Vec<u8>> {
         let record = self.state.head + 1;
         let mut central = Vec::new();
@@ -375,6 +390,18 @@ impl World {
             retention_days: NonZeroU32::new(retention_days),
             ..Config::default()
         };
+        let seams = Seams { clock, entropy, blocking };
+        Table::open(store, journal, TRAIL_DEFAULT, seams, config).await.expect("open")
+    }
+
+    /// A process of some days later that keeps what is replaced for so long.
+    pub(crate) async fn patient_table(&self, days_later: i64, keep_replaced_secs: u32) -> Table {
+        let Seams { clock, entropy, blocking } = seams(3);
+        let later = jiff::SignedDuration::from_hours(24 * days_later);
+        let clock = Clock::new(move || clock.now() + later);
+        let store = Store::from_objects(Arc::clone(&self.objects), "memory://world");
+        let journal = Journal::new(store.clone(), clock.clone(), entropy.clone(), blocking);
+        let config = Config { limits: limits(), keep_replaced_secs, ..Config::default() };
         let seams = Seams { clock, entropy, blocking };
         Table::open(store, journal, TRAIL_DEFAULT, seams, config).await.expect("open")
     }

@@ -29,10 +29,10 @@ use tokio::task::JoinSet;
 
 /// Splitmix64, shared by all that draw.
 #[derive(Clone, Debug)]
-struct Dice(Arc<AtomicU64>);
+pub(crate) struct Dice(pub(crate) Arc<AtomicU64>);
 
 impl Dice {
-    fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         let step = 0x9e37_79b9_7f4a_7c15;
         let mut z = self.0.fetch_add(step, Ordering::SeqCst).wrapping_add(step);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -47,7 +47,7 @@ impl Dice {
 
 /// A store whose answers take their time, so that writers come between.
 #[derive(Clone, Debug)]
-struct Slow(Arc<InMemory>, Dice);
+pub(crate) struct Slow(pub(crate) Arc<InMemory>, pub(crate) Dice);
 
 impl fmt::Display for Slow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,7 +101,7 @@ impl ObjectStore for Slow {
     }
 }
 
-fn journal(objects: Arc<dyn ObjectStore>, dice: &Dice) -> Journal {
+pub(crate) fn journal(objects: Arc<dyn ObjectStore>, dice: &Dice) -> Journal {
     let dice = dice.clone();
     let entropy = Entropy::new(move |buffer| {
         for chunk in buffer.chunks_mut(8) {
