@@ -5,8 +5,8 @@
 Reads the journal's segments by their documented format (docs/journal.md), makes rows
 of the lines by docs/schema.md, and writes them as Parquet below
 TO/account=…/region=…/date=…. They are the rows of the table, to the last column, but
-for what has expired there. Nothing of orgtrail runs for it, and nothing in the store
-is changed. `--store` and `--to` take whatever Spark's file systems take: a path,
+for what has expired, there or in the journal. Nothing of orgtrail runs for it, and
+nothing in the store is changed. `--store` and `--to` take whatever Spark's file systems take: a path,
 s3a://bucket/prefix, gs://bucket/prefix.
 
 Needs PySpark 3.5 or 4 and, on every worker, PyArrow (which inflates the segments).
@@ -469,7 +469,7 @@ def read_journal(spark, store, trail):
     """What there is to read: a list of segments with what their lines are."""
     log = numbered(spark, f"{store}/journal/log/*.json")
     passes, position = read_passes(spark, store, trail)
-    streams, segments = {}, []
+    streams, segments, expired = {}, [], 0
     for number, record in enumerate(log, 1):
         if record["number"] != number:
             raise SystemExit(f"journal record {number} is missing")
@@ -481,6 +481,8 @@ def read_journal(spark, store, trail):
             }
         for stream, certificate in record.get("certificates", {}).items():
             streams[int(stream)] = {**streams[int(stream)], "speaks_for": speaks_for(certificate)}
+        if expire := record.get("expire"):
+            expired = expire["to"]
         segment = record.get("segment")
         if not segment or (position is not None and number > position):
             continue
@@ -504,7 +506,14 @@ def read_journal(spark, store, trail):
                 "batches": batches,
             }
         )
-    return segments
+    gone = [one for one in segments if one["record"] <= expired]
+    if gone:
+        lines = sum(count for one in gone for _, count, _ in one["batches"])
+        print(
+            f"records up to {expired} of the journal have expired by its retention: "
+            f"no rows are made of their {len(gone)} segments, {lines} lines"
+        )
+    return segments[len(gone) :]
 
 
 def read_passes(spark, store, trail):
@@ -660,7 +669,7 @@ def main():
 
     segments = read_journal(spark, store, arguments.trail)
     if not segments:
-        raise SystemExit(f"{store} has no journal with events")
+        raise SystemExit(f"{store} has no journal with events that have not expired")
     by_name = {segment["path"].rsplit("/", 1)[1]: segment for segment in segments}
     known = spark.sparkContext.broadcast(by_name)
     files = spark.read.format("binaryFile").load([f"{store}/{one['path']}" for one in segments])

@@ -1,8 +1,9 @@
 """Reads a journal by its written format and checks every hash in it.
 
 Commit records are JSON objects that name the SHA-256 of the one before; a
-segment is NDJSON in zstd frames; leaves and chains are those of
-`crates/integrity/src/lib.rs`. Nothing here asks the product.
+segment is NDJSON in zstd frames; leaves, chains and trees are those of
+`docs/journal.md`. Nothing here asks the product. Segments that have expired by
+retention give no lines; where one is still there, it must have the root that is named.
 """
 
 import base64
@@ -10,6 +11,7 @@ import glob
 import hashlib
 import json
 import os
+import sys
 from datetime import datetime
 
 import pyarrow
@@ -38,12 +40,15 @@ class Stream:
     def is_organization(self):
         return self.speaks_for == "organization"
 
+    def leaf(self, sequence, line):
+        number, inner = sequence.to_bytes(8, "big"), hashlib.sha256(line).digest()
+        return hashlib.sha256(b"\0" + LEAF_DOMAIN + self.name + number + inner).digest()
+
     def take(self, line):
         self.watermark += 1
-        inner = hashlib.sha256(line).digest()
-        number = self.watermark.to_bytes(8, "big")
-        leaf = hashlib.sha256(b"\0" + LEAF_DOMAIN + self.name + number + inner).digest()
+        leaf = self.leaf(self.watermark, line)
         self.chain = hashlib.sha256(b"\2" + self.chain + leaf).digest()
+        return leaf
 
 
 def speaks_for(certificate):
@@ -70,6 +75,8 @@ class Journal:
         self.streams = {}
         self.active = {}
         self.head = 0
+        self.expired_to = 0
+        self.expired = {}
         self.segment_bytes = 0
         self.inflated_bytes = 0
         self.batches = 0
@@ -78,8 +85,10 @@ class Journal:
     def lines(self):
         """Every line in order; raises `Damaged` where anything does not fit."""
         previous = "0" * 64
-        log = os.path.join(self.store, "journal", "log")
-        for number, path in enumerate(sorted(glob.glob(os.path.join(log, "*.json"))), 1):
+        log = sorted(glob.glob(os.path.join(self.store, "journal", "log", "*.json")))
+        for path in log:
+            self.find_expired(path)
+        for number, path in enumerate(log, 1):
             with open(path, "rb") as file:
                 raw = file.read()
             record = json.loads(raw)
@@ -91,6 +100,17 @@ class Journal:
             self.head = number
             self.puts += 1
             yield from self.fold(number, record, here)
+
+    def find_expired(self, path):
+        with open(path, "rb") as file:
+            record = json.load(file)
+        if expire := record.get("expire"):
+            here = f"record {record['number']}"
+            expect(record["version"] == 3, f"{here}: its version")
+            expect(expire["from"] == self.expired_to + 1, f"{here}: where expiry begins")
+            self.expired_to = expire["to"]
+            expect(self.expired_to < record["number"], f"{here}: where expiry ends")
+            self.expired.update((named[0], named[1:]) for named in expire["segments"])
 
     def fold(self, number, record, here):
         if opened := record.get("open"):
@@ -110,6 +130,18 @@ class Journal:
 
     def segment(self, number, record, segment, here):
         self.puts += 1
+        if number <= self.expired_to:
+            lines, units, size, root = self.expired.pop(number)
+            later_parts = sum(sum(batch[4:5]) for batch in record["batches"])
+            counts = sum(batch[2] - batch[1] + 1 for batch in record["batches"])
+            expect((lines, units) == (counts, counts - later_parts), f"{here}: what expired of it")
+            expect(size == segment["bytes"], f"{here}: the bytes that expired of it")
+            if not os.path.exists(os.path.join(self.store, segment["path"])) or root is None:
+                for number_of_stream, _, last, chain, *_ in record["batches"]:
+                    stream = self.streams[number_of_stream]
+                    stream.watermark, stream.chain = last, decoded(chain)
+                return
+        leaves = []
         with open(os.path.join(self.store, segment["path"]), "rb") as file:
             raw = file.read()
         expect(len(raw) == segment["bytes"], f"{here}: size of its segment")
@@ -128,15 +160,35 @@ class Journal:
             continuations = 0
             for _ in range(first, last + 1):
                 line = Line(number, row, stream, committed_at, lines[row])
-                stream.take(line.text)
+                leaves.append(stream.take(line.text))
                 continuations += line.is_continuation()
                 row += 1
-                yield line
-            stated = base64.urlsafe_b64decode(chain + "=" * (-len(chain) % 4))
-            expect(stated == stream.chain, f"{here}: the chain after {last}")
+                if number > self.expired_to:
+                    yield line
+            expect(decoded(chain) == stream.chain, f"{here}: the chain after {last}")
             expect(continuations == (more[0] if more else 0), f"{here}: later parts of units")
             self.batches += 1
         expect(row == len(lines), f"{here}: its batches are not its segment's lines")
+        if number <= self.expired_to:
+            expect(decoded(root) == tree(leaves), f"{here}: the root by which it expired")
+
+
+def decoded(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def encoded(hash):
+    return base64.urlsafe_b64encode(hash).decode().rstrip("=")
+
+
+def tree(leaves):
+    """The root of RFC 6962, section 2.1, over hashes of leaves."""
+    if len(leaves) == 1:
+        return leaves[0]
+    left = 1
+    while left * 2 < len(leaves):
+        left *= 2
+    return hashlib.sha256(b"\1" + tree(leaves[:left]) + tree(leaves[left:])).digest()
 
 
 def inflate(raw, frames, here):
@@ -155,3 +207,9 @@ def inflate(raw, frames, here):
 def expect(condition, what):
     if not condition:
         raise Damaged(what)
+
+
+if __name__ == "__main__":
+    journal = Journal(sys.argv[1])
+    lines = sum(1 for _ in journal.lines())
+    print(json.dumps({"head": journal.head, "lines": lines, "expired_to": journal.expired_to}))

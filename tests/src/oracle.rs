@@ -83,6 +83,25 @@ pub fn check_store(store: &Path) -> Result<Value> {
     serde_json::from_str(&found).context("read what check.py found")
 }
 
+/// Lets all segments of a store's journal but the last expire, as retention does when
+/// they are old enough, and deletes all but one of them; gives how much has expired.
+///
+/// # Errors
+/// The journal is not what its written format says.
+pub fn expire_journal(store: &Path) -> Result<Value> {
+    let said = run(Python::oracle()?.script("expire.py").arg(store))?;
+    serde_json::from_str(&said).context("read what expire.py says")
+}
+
+/// What `journal.py` finds in a store's journal alone.
+///
+/// # Errors
+/// Anything in it is not what its written format says.
+pub fn read_journal(store: &Path) -> Result<Value> {
+    let said = run(Python::oracle()?.script("journal.py").arg(store))?;
+    serde_json::from_str(&said).context("read what journal.py says")
+}
+
 /// What `check.py` finds in a store compared with the files that went in and with
 /// what `orgtrail status` tells, whether it is content or not.
 ///

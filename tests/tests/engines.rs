@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use tests::oracle::{Demo, shared_data};
+use tests::oracle::{Demo, expire_journal, shared_data};
 use tests::programs::{orgtrail, workspace};
 use tests::python::{Python, run};
 
@@ -18,6 +18,7 @@ fn spark_makes_the_same_rows(python: &Python, demo: &Demo) {
     let said = run(spark.env("SPARK_LOCAL_IP", "127.0.0.1")).expect("Spark ends well");
     let rows = demo.count("rows").expect("rows");
     assert!(said.contains(&format!("{rows} rows of")), "{said}");
+    assert!(!said.contains("expired"), "{said}");
     let mut compare = python.script("same_rows.py");
     let same = run(compare.arg(&demo.store).arg(&made)).expect("the same rows");
     assert_eq!(same.trim(), rows.to_string());
@@ -42,6 +43,25 @@ fn spark_makes_the_tables_rows_from_the_journal_alone() {
     let demo = Demo::run(&["--from", &events]).expect("the demo ends well");
     assert!(demo.count("duplicates") > Some(0), "{}", demo.summary);
     spark_makes_the_same_rows(&python, &demo);
+}
+
+#[test]
+fn spark_says_what_has_expired_of_the_journal_and_makes_the_other_rows() {
+    let Some(python) = Python::engines("rows made by Spark of half a journal") else { return };
+    let demo = Demo::run(&["--events", "40000"]).expect("the demo ends well");
+    let expired = expire_journal(&demo.store).expect("it expires");
+    let number = |name: &str| expired[name].as_u64().expect("a number");
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut spark = python.python();
+    spark.arg(workspace().join("deploy/spark/rebuild.py"));
+    spark.arg("--store").arg(&demo.store).arg("--to").arg(dir.path().join("rebuilt"));
+    let said = run(spark.env("SPARK_LOCAL_IP", "127.0.0.1")).expect("Spark ends well");
+    let (to, segments, lines) = (number("to"), number("segments"), number("lines"));
+    let of = format!("records up to {to} of the journal have expired by its retention");
+    assert!(said.contains(&of), "{said}");
+    assert!(said.contains(&format!("their {segments} segments, {lines} lines")), "{said}");
+    let rows = demo.count("rows").expect("rows") - lines;
+    assert!(said.contains(&format!("{rows} rows of")), "{said}");
 }
 
 fn ours(arguments: &[&str], store: &Path) -> String {

@@ -1,4 +1,5 @@
-//! One hash for many leaves: the root of a Merkle tree as in RFC 6962, section 2.1.
+//! One hash for many leaves: the root of a Merkle tree as in RFC 6962, section 2.1
+//! (<https://www.rfc-editor.org/rfc/rfc6962#section-2.1>).
 //!
 //! Leaves are those of [`crate::StreamHasher`]; they begin with 0x00 where they are
 //! made, so they go into the tree as they are, and `node = SHA-256(0x01 | left | right)`.
