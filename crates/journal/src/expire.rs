@@ -61,8 +61,8 @@ const ATTEMPTS_MAX: u32 = 16;
 
 impl Journal {
     /// Up to which record one step may let segments go: the records up to `last` that
-    /// were all made before `before`, by their writers' clocks. None if there is none,
-    /// or if too many wait to be deleted.
+    /// were all made before `before`, by their writers' clocks. None if they have no
+    /// segments, or if too many wait to be deleted.
     ///
     /// # Errors
     /// If the store does not answer.
@@ -84,7 +84,10 @@ impl Journal {
                 if at >= before || !room.take(body.segment.as_ref()) {
                     break;
                 }
-                to = Some(number);
+                // Records without events are not worth one that lets them go.
+                if body.segment.is_some() || room.records == RECORDS_MAX {
+                    to = Some(number);
+                }
             }
             Ok(to)
         })

@@ -106,6 +106,49 @@ async fn what_is_old_and_in_the_table_leaves_the_journal_and_the_rows_stay() {
     world.check_drained().await;
     let state = snapshot(&world).await.state().clone();
     assert_eq!(state.journal_expired, 22);
+    // An older release does not begin at a checkpoint that says what it does not know.
+    let mut knowing = 0;
+    for path in world.below("table/state").await {
+        let bytes = world.objects.get(&Path::from(path)).await.expect("get").bytes().await;
+        let state: serde_json::Value = serde_json::from_slice(&bytes.expect("b")).expect("json");
+        let knows = state.get("journal_expired").is_some();
+        assert_eq!(state["format"], if knows { 2 } else { 1 });
+        knowing += u64::from(knows);
+    }
+    assert!(knowing > 0, "checkpoints are made");
+}
+
+#[tokio::test]
+async fn a_log_that_lets_the_journal_go_where_something_needs_it_is_refused() {
+    let world = world().await;
+    let mut table = later(&world, Arc::clone(&world.objects)).await;
+    let store = store::Store::from_objects(Arc::clone(&world.objects), "memory://world");
+    let ledger = ledger::Ledger::new(store, Path::from("trail/default/table/log"));
+    let position = table.state().position;
+    let let_go = async |to: u64| {
+        let head = snapshot(&world).await.state().head;
+        let last = ledger.read(head).await.expect("read").expect("a record");
+        let body = serde_json::json!({"expire_journal": {"to": to, "retention_days": 30}});
+        let appended = ledger.append(&last.head(), [7; 16], last.at, &body).await.expect("append");
+        assert!(matches!(appended, ledger::Appended::Ours(_)));
+        let store = store::Store::from_objects(Arc::clone(&world.objects), "memory://world");
+        let loaded = TableSnapshot::load(&store, table::TRAIL_DEFAULT).await;
+        let refused = loaded.err().map(|error| error.to_string());
+        if refused.is_some() {
+            let path = format!("trail/default/table/log/{:020}.json", head + 1);
+            world.objects.delete(&Path::from(path)).await.expect("delete");
+        }
+        refused.is_some_and(|error| error.contains("which something needs"))
+    };
+    assert!(let_go(position + 1).await, "it is no row yet");
+    table.hold(hold("C-1")).await.expect("hold");
+    assert!(let_go(5).await, "a hold stands");
+    table.release(release("C-1")).await.expect("release");
+    assert!(!let_go(5).await);
+    assert!(let_go(5).await, "once");
+    table.refresh().await.expect("refresh");
+    rebuild_steps(&mut table, 1).await.expect("rebuild");
+    assert!(let_go(6).await, "a rebuild is under way");
 }
 
 #[tokio::test]
