@@ -1,11 +1,13 @@
 //! The journal lets go what the table has and nothing needs, and nothing else.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use seam::Clock;
 use table::{Hold, Release, Table, TableError, TableSnapshot};
 use tokio_util::sync::CancellationToken;
 
@@ -211,6 +213,30 @@ async fn a_hold_between_two_deletions_keeps_what_is_left() {
     assert_eq!(segments(&world).await, 3);
 }
 
+/// The table's log is read again before each few deletions, however lately it was read.
+#[tokio::test]
+async fn a_hold_that_comes_when_deleting_has_begun_is_seen_before_the_first_deletion() {
+    let mut world = world().await;
+    let mut table = later(&world, Arc::clone(&world.objects)).await;
+    table.expire_journal(DAYS, &CancellationToken::new()).await.expect("expire");
+    // The clock is asked how old records are, and then whether deletion is due.
+    let asked = AtomicU64::new(0);
+    let holder = Mutex::new(later(&world, Arc::clone(&world.objects)).await);
+    let now = "2027-01-01T12:00:00Z".parse().expect("a time");
+    let clock = Clock::new(move || {
+        if asked.fetch_add(1, Ordering::SeqCst) == 1 {
+            let mut holder = holder.lock().expect("alone");
+            let held = holder.hold(hold("C-1")).now_or_never().expect("memory answers at once");
+            held.expect("hold");
+        }
+        now
+    });
+    let mut deleting = world.clocked_table(clock, 0).await;
+    assert_eq!(expire(&mut deleting).await.expect("expire"), (0, 0));
+    assert_eq!(deleting.state().holds().count(), 1, "it came in between");
+    assert_eq!((expired(&mut world).await.deleted, segments(&world).await), (0, 23));
+}
+
 #[tokio::test]
 async fn segments_stay_for_those_who_read_them_until_their_time_to_stay_is_over() {
     let mut world = world().await;
@@ -285,6 +311,8 @@ async fn a_copy_of_an_event_that_has_expired_is_a_row_and_a_rebuild_knows_what_i
         let mut world = world().await;
         // Copies of an event that will expire, found while it could be read.
         world.deliver_again(&[1, 2]).await;
+        // Another event with an eventID of one that will, in a partition of its own.
+        world.deliver_elsewhere(3).await;
         let mut table = later(&world, Arc::clone(&world.objects)).await;
         drain(&mut table).await.expect("drain");
         let before = table.state().totals.counts;
@@ -300,6 +328,7 @@ async fn a_copy_of_an_event_that_has_expired_is_a_row_and_a_rebuild_knows_what_i
         let after = table.state().totals.counts;
         assert_eq!(after.duplicates, before.duplicates + 1, "the young one");
         let contents = world.contents().await;
+        assert_eq!(contents.iter().filter(|row| row.contains("event_id_reused")).count(), 1);
         let report = rebuild_steps(&mut table, u64::MAX).await.expect("rebuild");
         assert_eq!(report.lost_units, 0);
         assert_eq!(world.contents().await, contents, "deleted: {deletes}");

@@ -232,6 +232,13 @@ impl World {
         self.commit_with_oddities(lines).await;
     }
 
+    /// Commits a record with an event of another region that has the eventID of this one.
+    pub(crate) async fn deliver_elsewhere(&mut self, event: usize) {
+        let (event, account, _, date) = &self.delivered[event];
+        let line = event_line(*event, account, "ap-south-1", date);
+        self.commit_with_oddities(vec![line]).await;
+    }
+
     /// Reads what others have added to the journal.
     pub(crate) async fn catch_up(&mut self) {
         self.journal.advance(&mut self.state).await.expect("advance");
@@ -396,9 +403,14 @@ impl World {
 
     /// A process of some days later that keeps what is replaced for so long.
     pub(crate) async fn patient_table(&self, days_later: i64, keep_replaced_secs: u32) -> Table {
-        let Seams { clock, entropy, blocking } = seams(3);
+        let clock = seams(3).clock;
         let later = jiff::SignedDuration::from_hours(24 * days_later);
-        let clock = Clock::new(move || clock.now() + later);
+        self.clocked_table(Clock::new(move || clock.now() + later), keep_replaced_secs).await
+    }
+
+    /// A process with this clock.
+    pub(crate) async fn clocked_table(&self, clock: Clock, keep_replaced_secs: u32) -> Table {
+        let Seams { entropy, blocking, .. } = seams(3);
         let store = Store::from_objects(Arc::clone(&self.objects), "memory://world");
         let journal = Journal::new(store.clone(), clock.clone(), entropy.clone(), blocking);
         let config = Config { limits: limits(), keep_replaced_secs, ..Config::default() };
