@@ -16,7 +16,7 @@ use journal::{
 };
 use seam::{Blocking, Clock, Entropy};
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +56,9 @@ pub(crate) struct Known {
     pub(crate) head: u64,
     pub(crate) active: Option<SpoolId>,
     pub(crate) active_opened_by: String,
-    pub(crate) stream: Option<(u64, Position)>,
+    /// The stream of the agent's spool, followed from there on: a commit that comes
+    /// before the session looks again is not missed.
+    pub(crate) stream: Option<(u64, watch::Receiver<Position>)>,
     pub(crate) cursors: Vec<(String, Map<String, Value>)>,
 }
 
@@ -64,7 +66,8 @@ pub(crate) struct Known {
 #[derive(Clone, Debug)]
 pub(crate) struct Opened {
     pub(crate) stream: u64,
-    pub(crate) position: Position,
+    /// Followed from there on, as in [`Known`].
+    pub(crate) position: watch::Receiver<Position>,
     pub(crate) cursors: Vec<(String, Map<String, Value>)>,
 }
 
@@ -245,9 +248,15 @@ impl Committer {
             head: self.state.head,
             active: active.map(|(_, stream)| stream.spool),
             active_opened_by: active.map(|(_, s)| s.opened_by.clone()).unwrap_or_default(),
-            stream: stream.and_then(|(n, _)| Some((n, position(&self.state, n)?))),
+            stream: stream.and_then(|(number, _)| Some((number, self.follow(number)?))),
             cursors: self.cursors(key),
         }
+    }
+
+    /// Where a stream stands, and where it will. Nobody else moves the folded state,
+    /// so nothing comes between.
+    fn follow(&self, stream: u64) -> Option<watch::Receiver<Position>> {
+        position(&self.state, stream).map(|position| self.buffer.follow(stream, position))
     }
 
     fn cursors(&self, key: &AgentKey) -> Vec<(String, Map<String, Value>)> {
@@ -268,7 +277,7 @@ impl Committer {
             // The answer to an earlier request may have been lost: the same again.
             if let Some((stream, held)) = self.state.active(&key)
                 && held.spool == open.spool
-                && let Some(position) = position(&self.state, stream)
+                && let Some(position) = self.follow(stream)
             {
                 let cursors = self.cursors(&key);
                 return Ok(Some(Ok(Opened { stream, position, cursors })));
@@ -392,5 +401,77 @@ impl Committer {
                 bytes <= COMMIT_PROGRESS_BYTES_MAX
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use identity::SpeaksFor;
+    use integrity::Hash;
+    use journal::{BatchEntry, BatchLines, Certificate, pack};
+    use store::Store;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// What another aggregator commits while a session begins would otherwise be acked
+    /// with the stream's next record, which may never come.
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_between_a_hello_and_the_session_that_follows_is_not_missed() {
+        let store = Store::open("memory://committer-follows").await.expect("memory");
+        let clock = Clock::new(|| Timestamp::UNIX_EPOCH);
+        let journal = || {
+            let entropy = Entropy::system();
+            Journal::new(store.clone(), clock.clone(), entropy, Blocking::Inline)
+        };
+        let account: AccountId = "111122223333".parse().expect("an account");
+        let agent = |name: &str| name.parse::<AgentName>().expect("a name");
+        let spool = SpoolId([7; 16]);
+        let (other, mut state) = (journal(), State::new());
+        let open = Open {
+            account,
+            agent: agent("main"),
+            spool,
+            replaces: None,
+            opened_by: String::new(),
+            certificate: Certificate {
+                fingerprint: Hash([1; 32]),
+                speaks_for: SpeaksFor::Account(account),
+            },
+            signing_key: None,
+            signature: None,
+        };
+        let body = Body { open: Some(open), ..Body::default() };
+        let opened = other.commit(&mut state, &body).await.expect("commit");
+        assert_eq!(opened, Committed::Ours(1));
+
+        let buffer = Arc::new(Buffer::new(1 << 20, 4 << 10, Duration::from_millis(500), 4));
+        let seams = (clock.clone(), Entropy::system(), Blocking::Inline);
+        let (committer, requests) = Committer::new(
+            journal(),
+            State::new(),
+            buffer,
+            seams,
+            Metrics::default(),
+            Health::default(),
+        );
+        let mut committing = JoinSet::new();
+        committing.spawn(committer.run(CancellationToken::new()));
+        let known = requests.hello(account, agent("main"), Some(spool)).await.expect("known");
+        let (stream, followed) = known.stream.expect("it is open");
+        assert_eq!((stream, followed.borrow().watermark), (1, 0));
+
+        let lines = BatchLines::Plain(Bytes::from_static(b"{}\n"));
+        let packed = pack([(&lines, 1)].into_iter()).expect("packed");
+        let segment = other.put_segment(&packed, state.head).await.expect("put");
+        let chain = Hash([9; 32]);
+        let batch = BatchEntry { stream, from: 1, to: 1, chain, continuations: 0 };
+        let body = Body { segment: Some(segment), batches: vec![batch], ..Body::default() };
+        assert_eq!(other.commit(&mut state, &body).await.expect("commit"), Committed::Ours(2));
+        // Whoever says hello next makes the committer read it.
+        requests.hello(account, agent("second"), None).await.expect("known");
+        let position = *followed.borrow();
+        assert_eq!((position.watermark, position.chain, position.record), (1, chain, 2));
     }
 }

@@ -247,12 +247,16 @@ where
                 }
             },
         };
+        let stream = known.stream.map(|(number, followed)| {
+            let position = *followed.borrow();
+            (number, followed, position)
+        });
         let welcome = v1::Welcome {
             protocol: wire::PROTOCOL_VERSION,
             release: env!("CARGO_PKG_VERSION").to_owned(),
             journal_head: known.head,
             active_spool_id: known.active.map(|id| id.0.to_vec().into()).unwrap_or_default(),
-            position: known.stream.map(|(_, position)| v1::Position {
+            position: stream.as_ref().map(|(_, _, position)| v1::Position {
                 watermark: position.watermark,
                 chain: position.chain.0.to_vec().into(),
                 ended: position.ended,
@@ -262,14 +266,14 @@ where
             takes_back: true,
         };
         self.send(v1::from_aggregator::Message::Welcome(welcome)).await?;
-        Ok(match (known.stream, spool) {
-            (Some((number, position)), Some(spool))
+        Ok(match (stream, spool) {
+            (Some((number, followed, position)), Some(spool))
                 if known.active == Some(spool) && !position.ended =>
             {
-                Some(self.opened(number, spool, position))
+                Some(self.opened(number, spool, followed, position.watermark))
             }
             (stream, spool) => {
-                self.past = stream.zip(spool);
+                self.past = stream.map(|(number, _, position)| (number, position)).zip(spool);
                 None
             }
         })
@@ -280,14 +284,15 @@ where
         StreamHasher::new(&identity.account.to_string(), identity.agent.as_str(), spool)
     }
 
-    fn opened(&self, number: u64, spool: SpoolId, position: Position) -> Opened {
-        Opened {
-            number,
-            spool,
-            hasher: Arc::new(self.hasher(spool)),
-            position: self.shared.buffer.follow(number, position),
-            acked: position.watermark,
-        }
+    /// A stream of which the agent was told that it stands at `acked`.
+    fn opened(
+        &self,
+        number: u64,
+        spool: SpoolId,
+        position: watch::Receiver<Position>,
+        acked: u64,
+    ) -> Opened {
+        Opened { number, spool, hasher: Arc::new(self.hasher(spool)), position, acked }
     }
 
     /// Waits for the agent to open a spool that the journal has not seen.
@@ -351,7 +356,8 @@ where
             cursors: told(opened.cursors),
         };
         self.send(v1::from_aggregator::Message::Opened(message)).await?;
-        Ok(self.opened(opened.stream, spool, opened.position))
+        let acked = opened.position.borrow().watermark;
+        Ok(self.opened(opened.stream, spool, opened.position, acked))
     }
 
     async fn converse(
