@@ -132,3 +132,29 @@ fn an_expected_account_that_was_never_heard_of_is_said_to_be_missing() {
     assert!(said.contains("; the other account is complete to "), "{said}");
     assert_eq!(code, Some(5), "{said}");
 }
+
+/// What the lifecycle rules for S3 may move: large, old, and read at once where it is.
+#[test]
+fn the_rules_for_old_objects_move_no_log_and_nothing_that_would_have_to_be_restored() {
+    let path = workspace().join("deploy/s3/lifecycle.json");
+    let text = fs::read_to_string(path).expect("the rules");
+    let rules: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let rules = rules["Rules"].as_array().expect("rules");
+    let movable = [
+        "journal/segment/",
+        "trail/default/events/",
+        "trail/default/days/",
+        "trail/default/quarantine/",
+    ];
+    let mut prefixes = Vec::new();
+    for rule in rules {
+        let filter = &rule["Filter"]["And"];
+        prefixes.push(filter["Prefix"].as_str().expect("a prefix"));
+        assert!(filter["ObjectSizeGreaterThan"].as_u64() >= Some(128 << 10), "{rule}");
+        assert!(rule.get("Expiration").is_none(), "{rule}");
+        for step in rule["Transitions"].as_array().expect("steps") {
+            assert_eq!(step["StorageClass"], "GLACIER_IR", "{rule}");
+        }
+    }
+    assert_eq!(prefixes, movable);
+}

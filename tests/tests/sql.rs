@@ -257,6 +257,7 @@ fn the_files_in_deploy_are_what_the_program_prints() {
         ("duckdb", "duckdb/orgtrail.sql"),
         ("athena", "athena/orgtrail.sql"),
         ("glue", "athena/glue-table.json"),
+        ("glue-days", "athena/glue-days.json"),
     ] {
         let mut command = Command::new(orgtrail().expect("the program"));
         command.env_remove("ORGTRAIL_STORE");

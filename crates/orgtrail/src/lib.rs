@@ -3,6 +3,8 @@
 mod command;
 mod config;
 mod exit;
+#[cfg(test)]
+mod golden;
 mod memory;
 mod node;
 mod operations;

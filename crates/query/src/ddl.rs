@@ -33,6 +33,8 @@ pub enum Dialect {
     Spark,
     /// The Glue catalog's table, as JSON for `aws glue create-table`.
     Glue,
+    /// The same of the copies of whole days.
+    GlueDays,
 }
 
 /// What statements say of a store.
@@ -116,7 +118,8 @@ pub fn ddl(dialect: Dialect, place: &Place) -> String {
         Dialect::Athena => athena(place),
         Dialect::Trino => of_trino(place),
         Dialect::Spark => spark(place),
-        Dialect::Glue => glue::table_input(place),
+        Dialect::Glue => glue::events(place),
+        Dialect::GlueDays => glue::days(place),
     }
 }
 

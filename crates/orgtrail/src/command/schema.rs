@@ -43,6 +43,8 @@ enum Engines {
     Spark,
     /// The Glue catalog: the JSON of `aws glue create-table --table-input`
     Glue,
+    /// The same of the copies of whole days
+    GlueDays,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -67,6 +69,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Engines::Trino => Dialect::Trino,
         Engines::Spark => Dialect::Spark,
         Engines::Glue => Dialect::Glue,
+        Engines::GlueDays => Dialect::GlueDays,
     };
     print(&query::ddl(dialect, &place))
 }

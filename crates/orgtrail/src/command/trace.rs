@@ -214,3 +214,6 @@ fn as_json(key: &str, trace: &Trace) -> Value {
         "cut": trace.cut,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 //! `UPDATE_GOLDEN=1` rewrites them.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{
@@ -13,6 +12,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
 
 use super::*;
+use crate::golden;
 
 #[derive(Clone, Default)]
 struct Paper(Arc<Mutex<Vec<u8>>>);
@@ -106,16 +106,6 @@ fn written(
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-fn check(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        std::fs::write(&path, text).expect("written");
-    }
-    let golden = std::fs::read_to_string(&path).expect("a golden file");
-    assert!(golden == text, "{name} differs:\n{text}");
-}
-
 #[test]
 fn hostile_text_is_harmless_in_every_form() {
     let batch = hostile();
@@ -140,7 +130,7 @@ fn hostile_text_is_harmless_in_every_form() {
                 "{name}"
             );
         }
-        check(name, &text);
+        golden::check(name, &text);
     }
 }
 

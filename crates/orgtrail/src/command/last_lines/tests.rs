@@ -1,9 +1,9 @@
 //! `UPDATE_GOLDEN=1` rewrites what the lines say.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use super::*;
+use crate::golden;
 
 fn at(hour: i64) -> Timestamp {
     let midnight: Timestamp = "2026-11-20T00:00:00Z".parse().expect("a time");
@@ -127,10 +127,5 @@ fn the_last_lines_say_in_few_words_what_may_be_missing() {
             assert_eq!(claims, rows == 0 && is_complete, "{name}: {lines}");
         }
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/last-lines.txt");
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &text).expect("written");
-    }
-    let golden = std::fs::read_to_string(&path).expect("a golden file");
-    assert!(golden == text, "the lines differ:\n{text}");
+    golden::check("last-lines.txt", &text);
 }
