@@ -109,7 +109,7 @@ impl Table {
     ) -> Result<(), TableError> {
         let kept = SignedDuration::from_secs(i64::from(self.config.keep_replaced_secs));
         let due = journal.expired.at.and_then(|at| at.checked_add(kept).ok());
-        if !due.is_some_and(|due| due <= self.seams.clock.now()) {
+        if due.is_none_or(|due| due > self.seams.clock.now()) {
             return Ok(());
         }
         let (deleted, to) = (journal.expired.deleted, journal.expired.to);

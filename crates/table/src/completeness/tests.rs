@@ -231,6 +231,9 @@ fn nothing_waits_for_a_retired_agent_and_its_account_is_not_mistaken_for_complet
     assert_eq!(world.known.statements(&world.seen, &BTreeSet::new()), [], "others are not held up");
 }
 
+/// The sources that an agent last reported, each with its delay, and what it has earned.
+type Earned = (Vec<(String, Option<u64>)>, Option<i64>);
+
 /// Never too strong: whatever agents report in whatever order, an account is complete
 /// only up to a time to which each who may speak for it has once, for the sources
 /// that it now has, read all and sent all.
@@ -250,8 +253,7 @@ fn no_statement_is_stronger_than_every_speaker_has_earned() {
         let mut world = World::default();
         world.show(ONE, "eu-west-1");
         world.show(OTHER, "eu-west-1");
-        let mut earned: BTreeMap<String, (Vec<(String, Option<u64>)>, Option<i64>)> =
-            BTreeMap::new();
+        let mut earned: BTreeMap<String, Earned> = BTreeMap::new();
         for step in 0..40 {
             let (name, speaks_for) = agents[usize::try_from(below(3)).expect("few")];
             let key = key(name, speaks_for);
