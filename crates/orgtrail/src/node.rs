@@ -205,10 +205,10 @@ impl Keeper {
                 }
                 continue;
             }
-            let kept = self.pass(&stop).await;
-            match kept {
-                Ok(true) => taken_bytes = (taken_bytes + self.pass_bytes).min(bytes),
-                Ok(false) => {
+            let taken = self.pass(&stop).await;
+            match taken {
+                Ok(Some(line_bytes)) => taken_bytes = (taken_bytes + line_bytes).min(bytes),
+                Ok(None) => {
                     taken_bytes = bytes;
                     last_pass = Instant::now();
                 }
@@ -228,15 +228,16 @@ impl Keeper {
         Ok(())
     }
 
-    /// One pass, and settling if that is worth it; true if more waits.
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<bool, TableError> {
+    /// One pass, and settling if that is worth it; if more waits, the bytes of lines that
+    /// it took.
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Option<u64>, TableError> {
         let report = self.table.pass(stop).await?;
         if let Some(reason) = self.table.should_settle() {
             self.table.settle(reason).await?;
         }
         self.gauges.set(&self.table);
         self.publish().await;
-        Ok(report.is_some_and(|report| report.more))
+        Ok(report.filter(|report| report.more).map(|report| report.line_bytes))
     }
 
     /// Names the table's files for other engines. What fails is done next time.

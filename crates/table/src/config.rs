@@ -49,10 +49,10 @@ impl Default for Config {
 /// How much is done at once. What rows depend on is pinned by each intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A pass ends with the journal record in which it has read so many bytes of lines.
+    /// A pass ends before the journal record with which it might have more bytes of lines.
     pub pass_bytes: u64,
-    /// A partition with at least so many rows in a pass gets its own file; with
-    /// `settle_rows_per_file` in a pass that ends at `pass_bytes`.
+    /// A partition with at least so many rows in a pass gets its own file; in a pass
+    /// that ends at `pass_bytes` also those whose files are worth it as settling finds.
     pub partition_rows_min: u64,
     /// One settling merges at most so many fresh files,
     pub settle_files_max: usize,

@@ -38,6 +38,17 @@ impl Placed {
         let all: usize = self.batches.iter().map(|(batch, _)| batch.num_rows()).sum();
         (all - self.duplicates.len()) as u64
     }
+
+    /// How many rows each partition has, those that are left out included.
+    pub(crate) fn rows_of_each(&self) -> Vec<u64> {
+        let mut rows = vec![0; self.partitions.len()];
+        for place in self.batches.iter().flat_map(|(_, places)| places) {
+            if let Some(rows) = rows.get_mut(*place as usize) {
+                *rows += 1;
+            }
+        }
+        rows
+    }
 }
 
 /// The rows of a range of the journal, not yet sorted.
@@ -57,6 +68,8 @@ pub(crate) struct Gathered {
     journaled: u64,
     /// Bytes of lines taken.
     pub(crate) line_bytes: u64,
+    /// Of the record that had most.
+    record_bytes_max: u64,
     /// When the last record was committed.
     pub(crate) committed_at: Timestamp,
     /// Segments of which something is lost.
@@ -76,6 +89,7 @@ impl Gathered {
             keyed: Vec::new(),
             journaled: 0,
             line_bytes: 0,
+            record_bytes_max: 0,
             committed_at: Timestamp::UNIX_EPOCH,
             damaged: Vec::new(),
         }
@@ -84,9 +98,11 @@ impl Gathered {
     /// Adds one journal record's lines.
     pub(crate) fn add(&mut self, delivered: &Delivered) -> Result<(), TableError> {
         self.committed_at = delivered.committed_at;
+        let before = self.line_bytes;
         for batch in delivered.batches.iter().filter(|batch| !batch.lost) {
             self.add_batch(delivered, batch)?;
         }
+        self.record_bytes_max = self.record_bytes_max.max(self.line_bytes - before);
         if let Some(damaged) = damaged(delivered) {
             let added = self.quarantine.add_lost(&damaged);
             added.map_err(|error| TableError::Encode(error.to_string()))?;
@@ -197,6 +213,12 @@ impl Gathered {
             duplicates: self.placed.duplicates.len() as u64,
             unselected: 0,
         }
+    }
+
+    /// Whether another record as large as any so far fits into so many bytes of lines;
+    /// the first one always does.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.line_bytes == 0 || self.line_bytes + self.record_bytes_max <= bytes
     }
 
     /// Whether there was no line at all, nor a lost one.

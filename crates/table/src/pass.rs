@@ -59,6 +59,8 @@ pub struct PassReport {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes of lines that it read.
+    pub line_bytes: u64,
     /// Whether it stopped at its own bound, so that more may wait.
     pub more: bool,
 }
@@ -125,7 +127,7 @@ impl Table {
                 to: range.reader.head,
                 trail_version: TRAIL_VERSION,
                 row_format: self.config.limits.row_format,
-                partition_rows_min: self.partition_rows_min(range.more),
+                partition_rows_min: self.partition_rows_min(&range),
                 damaged: range.rows.damaged.clone(),
                 completeness: self.state.completeness.learn(&range.reader, expected, losses),
             };
@@ -176,14 +178,12 @@ impl Table {
 
     /// So many rows of a partition get their own file. While more waits than a pass
     /// takes, passes follow each other at once: rows that settling would find worth
-    /// a file are not written twice then.
-    fn partition_rows_min(&self, more_waits: bool) -> u64 {
+    /// files are not written twice then.
+    fn partition_rows_min(&self, range: &Range) -> u64 {
         let limits = &self.config.limits;
-        if more_waits {
-            limits.partition_rows_min.min(limits.settle_rows_per_file)
-        } else {
-            limits.partition_rows_min
-        }
+        let worth = || worth_files(range.rows.placed.rows_of_each(), limits.settle_rows_per_file);
+        let least = if range.more { worth() } else { None };
+        least.map_or(limits.partition_rows_min, |least| limits.partition_rows_min.min(least))
     }
 
     /// Reads the journal from the table's position: to where an intent says, or
@@ -207,7 +207,7 @@ impl Table {
         let mut more = true;
         while to.is_some_and(|to| reader.head < to)
             || (to.is_none()
-                && rows.line_bytes < self.config.limits.pass_bytes
+                && rows.has_room(self.config.limits.pass_bytes)
                 && rows.damaged.len() < DAMAGED_MAX)
         {
             if stop.is_cancelled() {
@@ -267,6 +267,7 @@ impl Table {
         let counts = rows.counts();
         let regions = rows.regions.since(&self.state.regions);
         let date = rows.committed_at.to_zoned(TimeZone::UTC).date();
+        let line_bytes = rows.line_bytes;
         let layout = self.layout.clone();
         let rows_min = intent.partition_rows_min;
         let work = move || {
@@ -305,6 +306,7 @@ impl Table {
             counts,
             files: files.len() as u64,
             bytes: files.iter().map(|file| file.bytes).sum(),
+            line_bytes,
             more,
         };
         let settled = files.iter().filter_map(|file| file.partition.clone()).collect();
@@ -444,6 +446,23 @@ impl Table {
     }
 }
 
+/// The least rows of a partition such that files of all partitions with as many have
+/// `average` rows or more on average; none if no partition has so many.
+fn worth_files(mut rows: Vec<u64>, average: u64) -> Option<u64> {
+    rows.sort_unstable_by(|one, other| other.cmp(one));
+    let (mut files, mut sum) = (0, 0);
+    let mut least = None;
+    for same in rows.chunk_by(|one, next| one == next) {
+        files += same.len() as u64;
+        sum += same.iter().sum::<u64>();
+        if sum / files < average {
+            break;
+        }
+        least = same.first().copied();
+    }
+    least
+}
+
 /// Refuses to finish an intent by other rules than it pins.
 pub(crate) fn check_row_format(number: u64, wanted: u32) -> Result<(), TableError> {
     let known = ROW_FORMAT_VERSION;
@@ -451,5 +470,22 @@ pub(crate) fn check_row_format(number: u64, wanted: u32) -> Result<(), TableErro
         Ok(())
     } else {
         Err(TableError::RowFormat { number, wanted, known })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_get_files_as_long_as_these_are_worth_it_on_average() {
+        assert_eq!(worth_files(vec![100, 4_000, 300, 50, 500], 1_000), Some(100));
+        assert_eq!(worth_files(vec![999; 50], 1_000), None);
+        assert_eq!(worth_files(vec![1_000], 1_000), Some(1_000));
+        assert_eq!(worth_files(Vec::new(), 1_000), None);
+        // One large partition does not pay for a thousand files of one row each.
+        let mut many = vec![1; 1_000];
+        many.push(3_000);
+        assert_eq!(worth_files(many, 1_000), Some(3_000));
     }
 }
