@@ -314,4 +314,13 @@ mod tests {
         }
         assert_eq!(lines, [b"a".as_slice(), b"", b"bc", b"d"]);
     }
+
+    #[test]
+    fn a_pass_ends_before_a_record_that_might_not_fit() {
+        let mut rows = Gathered::new(Regions::default());
+        assert!(rows.has_room(0), "the first record is always read");
+        (rows.line_bytes, rows.record_bytes_max) = (48, 16);
+        assert!(rows.has_room(64));
+        assert!(!rows.has_room(63));
+    }
 }

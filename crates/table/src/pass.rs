@@ -181,8 +181,10 @@ impl Table {
     /// files are not written twice then.
     fn partition_rows_min(&self, range: &Range) -> u64 {
         let limits = &self.config.limits;
-        let worth = || worth_files(range.rows.placed.rows_of_each(), limits.settle_rows_per_file);
-        let least = if range.more { worth() } else { None };
+        let mut least = None;
+        if range.more {
+            least = worth_files(range.rows.placed.rows_of_each(), limits.settle_rows_per_file);
+        }
         least.map_or(limits.partition_rows_min, |least| limits.partition_rows_min.min(least))
     }
 
