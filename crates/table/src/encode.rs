@@ -9,6 +9,7 @@
 //! Files hold no Arrow schema: ten kilobytes in each, and the Parquet schema
 //! says the same.
 
+mod footer;
 mod settings;
 
 use std::sync::LazyLock;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
 use parquet::schema::types::SchemaDescriptor;
 
 use crate::schema::{fresh_schema, schema};
@@ -52,7 +54,8 @@ impl Kind {
     }
 
     /// The same for Parquet; made once, since it costs as much as a small file.
-    fn parquet_schema(self) -> &'static SchemaDescriptor {
+    #[must_use]
+    pub fn parquet_schema(self) -> &'static SchemaDescriptor {
         static PARTITION: LazyLock<SchemaDescriptor> = LazyLock::new(|| converted(&schema()));
         static FRESH: LazyLock<SchemaDescriptor> = LazyLock::new(|| converted(&fresh_schema()));
         match self {
@@ -116,7 +119,7 @@ impl FileWriter {
             Stage::Held(held, bytes) => {
                 held.push(batch.clone());
                 *bytes += settings::batch_bytes(batch);
-                if self.rows >= HELD_ROWS_MAX || *bytes >= HELD_BYTES_MAX {
+                if has_held_enough(self.rows, *bytes) {
                     let held = std::mem::take(held);
                     self.stage = Stage::Writing(self.start(&held, false)?);
                 }
@@ -146,15 +149,11 @@ impl FileWriter {
     /// A column could not be encoded.
     pub fn close(mut self) -> Result<Encoded, ParquetError> {
         let stage = std::mem::replace(&mut self.stage, Stage::Held(Vec::new(), 0));
-        let writer = match stage {
-            Stage::Writing(writer) => writer,
-            Stage::Held(held, _) => self.start(&held, true)?,
+        let bytes = match stage {
+            Stage::Writing(writer) => writer.into_inner()?,
+            Stage::Held(held, _) => ended_small(self.start(&held, true)?)?,
         };
-        Ok(Encoded {
-            bytes: writer.into_inner()?.into(),
-            rows: self.rows as u64,
-            eventtime: self.eventtime,
-        })
+        Ok(Encoded { bytes: bytes.into(), rows: self.rows as u64, eventtime: self.eventtime })
     }
 
     /// Begins the file with the rows held back; `whole`: they are all it has.
@@ -163,19 +162,71 @@ impl FileWriter {
         held: &[RecordBatch],
         whole: bool,
     ) -> Result<Box<ArrowWriter<Vec<u8>>>, ParquetError> {
-        let parquet_schema = self.kind.parquet_schema();
-        let settings = settings::choose(self.kind, parquet_schema.columns(), held, whole);
-        let options = ArrowWriterOptions::new()
-            .with_properties(settings)
-            .with_parquet_schema(parquet_schema.clone())
-            .with_skip_arrow_metadata(true);
-        let mut writer =
-            ArrowWriter::try_new_with_options(Vec::new(), self.kind.schema(), options)?;
-        for batch in held {
-            writer.write(batch)?;
-        }
-        Ok(Box::new(writer))
+        let columns = self.kind.parquet_schema().columns();
+        begun(self.kind, held, settings::choose(self.kind, columns, held, whole))
     }
+}
+
+/// A file with its first rows.
+fn begun(
+    kind: Kind,
+    rows: &[RecordBatch],
+    settings: WriterProperties,
+) -> Result<Box<ArrowWriter<Vec<u8>>>, ParquetError> {
+    let options = ArrowWriterOptions::new()
+        .with_properties(settings)
+        .with_parquet_schema(kind.parquet_schema().clone())
+        .with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), kind.schema(), options)?;
+    for batch in rows {
+        writer.write(batch)?;
+    }
+    Ok(Box::new(writer))
+}
+
+/// Ends a file that has no more rows than were held back.
+fn ended_small(mut writer: Box<ArrowWriter<Vec<u8>>>) -> Result<Vec<u8>, ParquetError> {
+    let metadata = writer.finish()?;
+    footer::slim(std::mem::take(writer.inner_mut()), metadata)
+}
+
+/// The settings with which a file of these rows, and no others, is written.
+#[must_use]
+pub fn settings(kind: Kind, rows: &[RecordBatch]) -> WriterProperties {
+    let (held, whole) = held_of(rows);
+    settings::choose(kind, kind.parquet_schema().columns(), held, whole)
+}
+
+/// A file of these rows, written with other settings than its own: for comparing them.
+///
+/// # Errors
+/// The rows have other columns than the file, or one could not be encoded.
+pub fn encode_with(
+    kind: Kind,
+    rows: &[RecordBatch],
+    settings: WriterProperties,
+) -> Result<Bytes, ParquetError> {
+    let (_, whole) = held_of(rows);
+    let writer = begun(kind, rows, settings)?;
+    let bytes = if whole { ended_small(writer)? } else { writer.into_inner()? };
+    Ok(bytes.into())
+}
+
+/// The rows of these that are held back, and whether they are all.
+fn held_of(rows: &[RecordBatch]) -> (&[RecordBatch], bool) {
+    let (mut count, mut bytes) = (0, 0);
+    for (index, batch) in rows.iter().enumerate() {
+        count += batch.num_rows();
+        bytes += settings::batch_bytes(batch);
+        if has_held_enough(count, bytes) {
+            return (rows.get(..=index).unwrap_or(rows), false);
+        }
+    }
+    (rows, true)
+}
+
+fn has_held_enough(rows: usize, bytes: usize) -> bool {
+    rows >= HELD_ROWS_MAX || bytes >= HELD_BYTES_MAX
 }
 
 fn widened(so_far: Option<(i64, i64)>, batch: &RecordBatch) -> Option<(i64, i64)> {

@@ -5,6 +5,8 @@
 //! - A column of a small file, or of a fresh one, is compressed only where the
 //!   file's first rows have bytes for it that are worth a compressor:
 //!   `COMPRESS_BYTES_MIN`.
+//! - A small file has least and greatest values only of what is asked for by value or
+//!   range: it is read whole or left out.
 //! - Bloom filters stand on what a single thing is looked up by.
 //! - Page statistics are written only where a column can have several pages.
 
@@ -53,6 +55,26 @@ const PLAIN: [&str; 12] = [
 /// is sorted by. It lives for an hour, and nothing else tells its row groups apart.
 const FRESH_RANGES: [&str; 4] = ["account", "region", "date", "eventtime"];
 
+/// The columns of a small file of one partition whose least and greatest values are kept.
+const SMALL_RANGES: [&str; 16] = [
+    "eventtime",
+    "eventsource",
+    "eventname",
+    "eventtype",
+    "eventcategory",
+    "readonly",
+    "managementevent",
+    "errorcode",
+    "sourceipaddress",
+    "recipientaccountid",
+    "awsregion",
+    "useridentity.type",
+    "useridentity.arn",
+    "useridentity.accountid",
+    "useridentity.username",
+    "orgtrail_record",
+];
+
 /// What is looked up by a single value.
 const LOOKED_UP: [&str; 5] = [
     "eventid",
@@ -75,10 +97,12 @@ pub(super) fn choose(
         Kind::Fresh => (FRESH_GROUP_ROWS, FRESH_PAGE_ROWS),
     };
     let may_have_pages = kind != Kind::Fresh && !(whole && rows <= page_rows);
-    let statistics = match kind {
-        Kind::Fresh => EnabledStatistics::None,
-        Kind::Partition | Kind::Day if may_have_pages => EnabledStatistics::Page,
-        Kind::Partition | Kind::Day => EnabledStatistics::Chunk,
+    // Where not all columns have a range, those that have one.
+    let (statistics, ranges) = match kind {
+        Kind::Fresh => (EnabledStatistics::None, &FRESH_RANGES[..]),
+        Kind::Partition | Kind::Day if whole => (EnabledStatistics::None, &SMALL_RANGES[..]),
+        Kind::Partition | Kind::Day if may_have_pages => (EnabledStatistics::Page, &[][..]),
+        Kind::Partition | Kind::Day => (EnabledStatistics::Chunk, &[][..]),
     };
     let mut builder = WriterProperties::builder()
         .set_created_by(concat!("orgtrail ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -88,6 +112,9 @@ pub(super) fn choose(
         .set_statistics_enabled(statistics)
         .set_offset_index_disabled(!may_have_pages)
         .set_compression(Compression::UNCOMPRESSED);
+    for name in ranges {
+        builder = builder.set_column_statistics_enabled(column(name), EnabledStatistics::Chunk);
+    }
     let columns = columns.iter().map(|column| column.path());
     for (path, bytes) in columns.zip(new_bytes(first)) {
         // More rows follow, sorted by what they are: these say little of them.
@@ -108,11 +135,6 @@ pub(super) fn choose(
             .set_column_dictionary_enabled(column(name), false)
             .set_column_encoding(column(name), Encoding::DELTA_LENGTH_BYTE_ARRAY)
             .set_column_statistics_enabled(column(name), EnabledStatistics::None);
-    }
-    if kind == Kind::Fresh {
-        for name in FRESH_RANGES {
-            builder = builder.set_column_statistics_enabled(column(name), EnabledStatistics::Chunk);
-        }
     }
     for name in ["eventtime", "orgtrail_record", "orgtrail_row"] {
         builder = builder
