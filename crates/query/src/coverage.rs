@@ -44,10 +44,10 @@ pub struct Coverage {
     pub tail_duplicates: u64,
     /// Units in the tail that are no events; a pass will put them in quarantine.
     pub tail_rejected: u64,
-    /// Bytes of lines in the tail.
-    pub tail_bytes: u64,
-    /// Bytes read from data files.
-    pub file_bytes: u64,
+    /// Bytes read from the store: of data files, lists, indexes, logs and the journal.
+    pub read_bytes: u64,
+    /// Requests in which they were read.
+    pub requests: u64,
     /// How far each source says it has come, by agent and name.
     pub sources: Vec<SourceCoverage>,
     /// What is known of each account that was asked about.

@@ -248,14 +248,14 @@ impl Engine {
 
     /// The table's log first, then the journal: nothing lies between.
     async fn view(&self) -> Result<View, QueryError> {
-        let snapshot = TableSnapshot::load(&self.store, &self.options.trail)
-            .await
-            .map_err(QueryError::Table)?;
+        let store = self.store.counted_apart();
+        let snapshot =
+            TableSnapshot::load(&store, &self.options.trail).await.map_err(QueryError::Table)?;
         let Seams { clock, entropy, blocking } = self.seams.clone();
         Ok(View::new(
-            self.store.clone(),
+            store.clone(),
             snapshot,
-            Journal::new(self.store.clone(), clock, entropy, blocking),
+            Journal::new(store, clock, entropy, blocking),
             Arc::clone(&self.runtime),
             blocking,
             &self.options,

@@ -55,9 +55,10 @@ impl EventsTable {
     ) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
         let engine = |error| QueryError::Engine(Box::new(error));
         let pruning = Pruning::new(session, filters, &self.schema()).map_err(engine)?;
-        let mut files = self.view.files(&pruning).await?;
+        let dates = self.view.dates(&pruning)?;
         let terms = Terms::of_filters(filters).and(self.terms.clone());
-        files.settled = self.leave_out_by_index(session, &terms, files.settled).await;
+        let named = self.named(session, &terms, &dates).await;
+        let mut files = self.view.files(&pruning, &dates, named.as_ref()).await?;
         (files.settled, files.copies) = with_copies(&self.view.snapshot, files.settled);
         self.view.planned(&files);
         let tail = self.view.tail().await?;
@@ -111,13 +112,14 @@ impl EventsTable {
         condition: Option<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let readers = CountingReaders {
-            objects: Arc::clone(self.view.store.objects()),
-            reads: Arc::clone(&self.view.reads),
+            store: self.view.store.clone(),
+            opened: Arc::clone(&self.view.opened),
         };
         let mut source = ParquetSource::new(table)
             .with_parquet_file_reader_factory(Arc::new(readers))
             .with_metadata_size_hint(FOOTER_HINT_BYTES)
-            .with_pushdown_filters(true)
+            // Of an index all columns are wanted at once: in one request.
+            .with_pushdown_filters(condition.is_none())
             .with_reorder_filters(true)
             .with_enable_page_index(true)
             .with_bloom_filter_on_read(true);

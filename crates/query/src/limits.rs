@@ -104,7 +104,7 @@ struct Scan {
 impl Scan {
     fn scanned(&self) -> Scanned {
         let rows = self.plan.get().map_or(0, leaf_rows);
-        Scanned { rows, bytes: self.view.reads.bytes() }
+        Scanned { rows, bytes: self.view.store.reads().bytes() }
     }
 }
 

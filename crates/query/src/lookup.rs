@@ -1,9 +1,11 @@
 //! Chooses files by the index: those that name what a question asks for.
 //!
 //! An index only ever leaves files out. What it does not cover is read, and a
-//! part that has been replaced meanwhile leaves out nothing.
+//! part that has been replaced meanwhile leaves out nothing. The indexes are asked
+//! first: where one covers all files of a day and names none, not even the list of the
+//! day's files is read, which in a large organization is longer than what it is asked for.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use arrow::array::AsArray;
 use datafusion::catalog::Session;
@@ -15,53 +17,79 @@ use datafusion::physical_plan::collect;
 use datafusion::physical_plan::filter::FilterExec;
 use jiff::civil::Date;
 use std::sync::Arc;
-use table::{DataFile, IndexPart, index_schema};
+use table::{DataFile, IndexPart, TableSnapshot, index_schema};
 
 use crate::events_table::EventsTable;
 use crate::terms::Terms;
 
 /// A day of fewer files is read without asking its index.
-const FILES_MIN: usize = 2;
+const FILES_MIN: u64 = 2;
+
+/// What the indexes of some days say of a question.
+pub(crate) struct Named {
+    /// The parts of those days.
+    parts: Vec<IndexPart>,
+    /// The days.
+    dates: BTreeSet<Date>,
+    /// The covered files that name all that is asked for,
+    files: BTreeSet<String>,
+    /// and their days.
+    file_dates: BTreeSet<Date>,
+}
+
+impl Named {
+    /// Whether a settled file may hold a part of the answer.
+    pub(crate) fn keeps(&self, file: &DataFile) -> bool {
+        self.files.contains(&file.path) || !self.parts.iter().any(|part| part.stretch.covers(file))
+    }
+
+    /// Whether nothing in the list of a day's files may hold a part of the answer.
+    pub(crate) fn spares_list(&self, snapshot: &TableSnapshot, date: Date) -> bool {
+        self.dates.contains(&date)
+            && !self.file_dates.contains(&date)
+            && snapshot.is_list_indexed(date)
+    }
+}
 
 impl EventsTable {
-    /// Leaves out the settled files that name nothing of what is asked for.
-    pub(crate) async fn leave_out_by_index(
+    /// Asks the indexes of these days; none if the question names nothing, or an index
+    /// cannot be read.
+    pub(crate) async fn named(
         &self,
         session: &dyn Session,
         terms: &Terms,
-        files: Vec<DataFile>,
-    ) -> Vec<DataFile> {
-        if terms.is_empty() {
-            return files;
+        dates: &[Date],
+    ) -> Option<Named> {
+        let snapshot = &self.view.snapshot;
+        let is_worth = |date: &Date| {
+            snapshot.file_count(*date) >= FILES_MIN && !snapshot.index_of(*date).is_empty()
+        };
+        let dates: BTreeSet<Date> = dates.iter().copied().filter(is_worth).collect();
+        if terms.is_empty() || dates.is_empty() {
+            return None;
         }
-        let parts = self.parts_of(&files);
-        let covered = |file: &DataFile| parts.iter().any(|part| part.stretch.covers(file));
-        let mut kept: HashSet<String> =
-            files.iter().filter(|file| covered(file)).map(|file| file.path.clone()).collect();
+        let parts: Vec<IndexPart> =
+            dates.iter().flat_map(|date| snapshot.index_of(*date)).cloned().collect();
+        let mut files: Option<BTreeSet<String>> = None;
         for any_of in &terms.0 {
-            if kept.is_empty() {
-                break;
-            }
             match self.files_naming(session, &parts, any_of).await {
-                Ok(naming) => kept.retain(|path| naming.contains(path)),
+                Ok(naming) => match &mut files {
+                    Some(files) => files.retain(|path| naming.contains(path)),
+                    None => files = Some(naming),
+                },
                 // It may be gone by now, and another view's index be there.
                 Err(error) => {
                     tracing::debug!(%error, "an index could not be read; reading without it");
-                    return files;
+                    return None;
                 }
             }
+            if files.as_ref().is_some_and(BTreeSet::is_empty) {
+                break;
+            }
         }
-        files.into_iter().filter(|file| !covered(file) || kept.contains(&file.path)).collect()
-    }
-
-    /// The parts of the indexes of the days that several of the files are of.
-    fn parts_of(&self, files: &[DataFile]) -> Vec<IndexPart> {
-        let mut by_date: BTreeMap<Date, usize> = BTreeMap::new();
-        for partition in files.iter().filter_map(|file| file.partition.as_ref()) {
-            *by_date.entry(partition.date).or_default() += 1;
-        }
-        let worth = by_date.into_iter().filter(|(_, files)| *files >= FILES_MIN);
-        worth.flat_map(|(date, _)| self.view.snapshot.index_of(date).iter().cloned()).collect()
+        let files = files.unwrap_or_default();
+        let file_dates = files.iter().filter_map(|path| DataFile::date_of(path)).collect();
+        Some(Named { parts, dates, files, file_dates })
     }
 
     /// The files that an index says name one of these.

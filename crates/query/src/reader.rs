@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -22,8 +21,8 @@ use datafusion::parquet::file::metadata::{
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::ObjectStore;
 use object_store::path::Path;
+use store::Store;
 
 /// Opened files that are remembered: the last ones, since a failure follows its
 /// file closely.
@@ -32,26 +31,17 @@ const OPENED_MAX: usize = 4_096;
 /// Footers that are kept, for files read in several parts.
 const FOOTERS_MAX: usize = 128;
 
-/// What has been read so far.
+/// What has been opened so far.
 #[derive(Debug, Default)]
-pub(crate) struct Reads {
-    bytes: AtomicU64,
-    opened: Mutex<Vec<String>>,
+pub(crate) struct Opened {
+    paths: Mutex<Vec<String>>,
     footers: Mutex<VecDeque<(Path, Arc<ParquetMetaData>)>>,
 }
 
-impl Reads {
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    fn count(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
+impl Opened {
     /// The files opened so far, the newest last.
-    pub(crate) fn opened(&self) -> Vec<String> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn footer(&self, path: &Path) -> Option<Arc<ParquetMetaData>> {
@@ -66,22 +56,22 @@ impl Reads {
     }
 
     fn open(&self, path: &str) {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if opened.last().is_some_and(|last| last == path) {
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        if paths.last().is_some_and(|last| last == path) {
             return;
         }
-        if opened.len() == OPENED_MAX {
-            opened.remove(0);
+        if paths.len() == OPENED_MAX {
+            paths.remove(0);
         }
-        opened.push(path.to_owned());
+        paths.push(path.to_owned());
     }
 }
 
-/// Makes readers of one store that count.
+/// Makes readers of one store that count what they read of it.
 #[derive(Debug)]
 pub(crate) struct CountingReaders {
-    pub(crate) objects: Arc<dyn ObjectStore>,
-    pub(crate) reads: Arc<Reads>,
+    pub(crate) store: Store,
+    pub(crate) opened: Arc<Opened>,
 }
 
 impl ParquetFileReaderFactory for CountingReaders {
@@ -92,23 +82,23 @@ impl ParquetFileReaderFactory for CountingReaders {
         metadata_size_hint: Option<usize>,
         _metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        self.reads.open(file.path().as_ref());
+        self.opened.open(file.path().as_ref());
         Ok(Box::new(CountingReader {
-            objects: Arc::clone(&self.objects),
+            store: self.store.clone(),
             path: file.path().clone(),
             file_bytes: file.object_meta.size,
             footer_hint_bytes: metadata_size_hint,
-            reads: Arc::clone(&self.reads),
+            opened: Arc::clone(&self.opened),
         }))
     }
 }
 
 struct CountingReader {
-    objects: Arc<dyn ObjectStore>,
+    store: Store,
     path: Path,
     file_bytes: u64,
     footer_hint_bytes: Option<usize>,
-    reads: Arc<Reads>,
+    opened: Arc<Opened>,
 }
 
 impl fmt::Debug for CountingReader {
@@ -121,7 +111,8 @@ impl CountingReader {
     /// The parts that were asked for, and all of each: the decoder relies on it.
     async fn read(&self, ranges: &[Range<u64>]) -> ParquetResult<Vec<Bytes>> {
         let parts = self
-            .objects
+            .store
+            .objects()
             .get_ranges(&self.path, ranges)
             .await
             .map_err(|error| ParquetError::External(Box::new(error)))?;
@@ -133,7 +124,7 @@ impl CountingReader {
                 )));
             }
         }
-        self.reads.count(parts.iter().map(Bytes::len).sum());
+        self.store.reads().count_ranges(ranges);
         Ok(parts)
     }
 }
@@ -156,7 +147,7 @@ impl AsyncFileReader for CountingReader {
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         async move {
             // Several parts of one file are read at once; they share its footer.
-            if let Some(footer) = self.reads.footer(&self.path) {
+            if let Some(footer) = self.opened.footer(&self.path) {
                 return Ok(footer);
             }
             let policy =
@@ -168,7 +159,7 @@ impl AsyncFileReader for CountingReader {
                 .load_and_finish(&mut *self, file_bytes)
                 .await?;
             let footer = Arc::new(footer);
-            self.reads.keep_footer(&self.path, &footer);
+            self.opened.keep_footer(&self.path, &footer);
             Ok(footer)
         }
         .boxed()

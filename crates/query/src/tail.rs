@@ -37,8 +37,6 @@ pub(crate) struct Tail {
     pub(crate) lost: u64,
     /// Events that gap records declare lost.
     pub(crate) gaps: u64,
-    /// Bytes of lines.
-    pub(crate) bytes: u64,
     /// The last record read.
     pub(crate) record: u64,
     pub(crate) committed_at: Option<Timestamp>,
@@ -137,7 +135,6 @@ impl Tail {
             rejected: rows.rejected,
             lost: rows.lost,
             gaps: state.totals.lost,
-            bytes: rows.bytes,
             record: state.head,
             committed_at: state.committed_at,
             truncated,

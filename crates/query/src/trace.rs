@@ -314,8 +314,8 @@ impl Tracer<'_> {
         let coverage = answer.coverage();
         let total = &mut self.trace.coverage;
         if total.searched {
-            total.file_bytes += coverage.file_bytes;
-            total.tail_bytes += coverage.tail_bytes;
+            total.read_bytes += coverage.read_bytes;
+            total.requests += coverage.requests;
             total.files = total.files.max(coverage.files);
             total.asked_also(coverage);
         } else {

@@ -5,23 +5,30 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnv;
-use futures::TryStreamExt;
+use futures::stream;
+use futures::{StreamExt, TryStreamExt};
 use integrity::sha256;
+use jiff::civil::Date;
 use journal::Journal;
 use object_store::path::Path;
 use seam::Blocking;
 use store::Store;
-use table::{DataFile, Filter, TableError, TableSnapshot};
+use table::{DataFile, TableError, TableSnapshot};
 use tokio::sync::OnceCell;
 
 use crate::coverage::{Coverage, state};
 use crate::engine::Options;
 use crate::error::QueryError;
+use crate::lookup::Named;
 use crate::pruning::Pruning;
-use crate::reader::Reads;
+use crate::reader::Opened;
 use crate::tail::Tail;
+
+/// Lists of days' files that are read at once.
+const LISTS_AT_ONCE: usize = 8;
 
 /// One state of the table and the journal after it.
 #[derive(Debug)]
@@ -34,7 +41,7 @@ pub(crate) struct View {
     tail_limit_bytes: u64,
     memory_bytes: usize,
     tail: OnceCell<(Tail, MemoryReservation)>,
-    pub(crate) reads: Arc<Reads>,
+    pub(crate) opened: Arc<Opened>,
     /// Why reading failed: said here in our own words, since the engine passes
     /// on its own kind of error only.
     failure: Mutex<Option<QueryError>>,
@@ -71,7 +78,7 @@ impl View {
             tail_limit_bytes: options.tail_limit_bytes,
             memory_bytes: options.limits.memory_bytes,
             tail: OnceCell::new(),
-            reads: Arc::default(),
+            opened: Arc::default(),
             failure: Mutex::new(None),
             planned: Mutex::new(Vec::new()),
             asked: Mutex::new(Vec::new()),
@@ -97,26 +104,42 @@ impl View {
         read.await.map(|(tail, _)| tail)
     }
 
-    /// The files that may hold rows that a condition wants.
-    pub(crate) async fn files(&self, pruning: &Pruning) -> Result<Chosen, QueryError> {
-        let judged = |error| QueryError::Engine(Box::new(error));
+    /// The days that may hold rows that a condition wants.
+    pub(crate) fn dates(&self, pruning: &Pruning) -> Result<Vec<Date>, QueryError> {
         let dates: Vec<_> = self.snapshot.dates().collect();
         let wanted = pruning.dates(&dates).map_err(judged)?;
+        Ok(dates
+            .into_iter()
+            .zip(wanted)
+            .filter_map(|(date, wanted)| wanted.then_some(date))
+            .collect())
+    }
+
+    /// The files of these days, and the fresh ones, that may hold rows that a condition
+    /// wants.
+    pub(crate) async fn files(
+        &self,
+        pruning: &Pruning,
+        dates: &[Date],
+        named: Option<&Named>,
+    ) -> Result<Chosen, QueryError> {
+        let spared =
+            |date: Date| named.is_some_and(|named| named.spares_list(&self.snapshot, date));
+        let list = |date: &Date| {
+            let recent = spared(*date).then(|| self.snapshot.recent_files(*date).to_vec());
+            let all = self.snapshot.files_of(*date);
+            async move {
+                match recent {
+                    Some(recent) => Ok(recent),
+                    None => all.await,
+                }
+            }
+        };
+        let lists: Vec<_> = dates.iter().map(list).collect();
+        let mut lists = stream::iter(lists).buffered(LISTS_AT_ONCE);
         let mut settled = Vec::new();
-        // Runs of wanted dates, so that one request serves neighbours.
-        let pairs: Vec<_> = dates.iter().copied().zip(wanted).collect();
-        for run in pairs.chunk_by(|one, next| one.1 == next.1) {
-            let (Some((first, true)), Some((last, _))) = (run.first(), run.last()) else {
-                continue;
-            };
-            let filter = Filter { dates: Some(*first..=*last), ..Filter::default() };
-            let files: Vec<DataFile> = self
-                .snapshot
-                .files(filter)
-                .try_filter(|file| std::future::ready(!file.is_fresh()))
-                .try_collect()
-                .await
-                .map_err(QueryError::Table)?;
+        while let Some(mut files) = lists.try_next().await.map_err(QueryError::Table)? {
+            files.retain(|file| named.is_none_or(|named| named.keeps(file)));
             let keep = pruning.files(&files).map_err(judged)?;
             settled.extend(
                 files.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)),
@@ -155,7 +178,7 @@ impl View {
     /// committed, the last opened first.
     pub(crate) async fn broken_file(&self) -> Option<QueryError> {
         let planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for path in self.reads.opened().into_iter().rev() {
+        for path in self.opened.paths().into_iter().rev() {
             let Some(file) = planned.iter().find(|file| file.path == path) else { continue };
             match self.store.get(&Path::from(path.as_str())).await {
                 Ok(None) => return Some(QueryError::Missing { path }),
@@ -182,7 +205,8 @@ impl View {
             files: planned as u64,
             files_total: self.snapshot.totals().files,
             expired: self.snapshot.totals().expired.rows,
-            file_bytes: self.reads.bytes(),
+            read_bytes: self.store.reads().bytes(),
+            requests: self.store.reads().requests(),
             ..Coverage::default()
         };
         if let Some((tail, _)) = self.tail.get() {
@@ -197,8 +221,11 @@ impl View {
             coverage.tail_rows = tail.rows;
             coverage.tail_duplicates = tail.duplicates;
             coverage.tail_rejected = tail.rejected;
-            coverage.tail_bytes = tail.bytes;
         }
         coverage
     }
+}
+
+fn judged(error: DataFusionError) -> QueryError {
+    QueryError::Engine(Box::new(error))
 }

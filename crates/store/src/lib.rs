@@ -16,7 +16,8 @@
 //!
 //! Layout, from the outside in: `location` reads the URL, `open` builds the
 //! store (`local`, `memory`, `s3` with `credentials`, `cloud` for the rest),
-//! `store` is the handle with its operations and `error` says how they end,
+//! `store` is the handle with its operations, `reads` counts what they read and `error`
+//! says how they end,
 //! `again` is what it does while there is no answer, `probe` is the test at start.
 //!
 //! # Why our own local store
@@ -37,10 +38,12 @@ mod location;
 mod memory;
 mod open;
 mod probe;
+mod reads;
 mod s3;
 mod store;
 
 pub use error::{CreateError, OpenError, StoreError};
 pub use local::LocalStore;
 pub use probe::ProbeError;
+pub use reads::Reads;
 pub use store::Store;

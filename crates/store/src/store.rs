@@ -16,6 +16,7 @@ use crate::again::ask_again;
 use crate::error::{CreateError, OpenError, StoreError};
 use crate::location::Location;
 use crate::probe::{self, ProbeError};
+use crate::reads::Reads;
 
 /// A place of immutable objects.
 ///
@@ -28,6 +29,7 @@ use crate::probe::{self, ProbeError};
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     url: Arc<str>,
+    reads: Arc<Reads>,
 }
 
 impl Store {
@@ -36,14 +38,24 @@ impl Store {
     /// # Errors
     /// If the URL names no store, or the environment does not say how to reach it.
     pub fn open(url: &str) -> BoxFuture<'_, Result<Self, OpenError>> {
-        Box::pin(
-            async move { Ok(Self { objects: crate::open::open(url).await?, url: url.into() }) },
-        )
+        Box::pin(async move { Ok(Self::from_objects(crate::open::open(url).await?, url)) })
     }
 
     /// A store of given objects; `url` is what people and messages call it.
     pub fn from_objects(objects: Arc<dyn ObjectStore>, url: impl Into<String>) -> Self {
-        Self { objects, url: url.into().into() }
+        Self { objects, url: url.into().into(), reads: Arc::default() }
+    }
+
+    /// The same store; what this handle and its clones read is counted for itself.
+    #[must_use]
+    pub fn counted_apart(&self) -> Self {
+        Self { reads: Arc::default(), ..self.clone() }
+    }
+
+    /// What this handle and its clones have read.
+    #[must_use]
+    pub fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     /// What this handle works on, for readers that speak `object_store`.
@@ -158,8 +170,14 @@ impl Store {
         Box::pin(async move {
             let read = async { self.objects.get(path).await?.bytes().await };
             match read.await {
-                Ok(bytes) => Ok(Some(bytes)),
-                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Ok(bytes) => {
+                    self.reads.count(1, bytes.len());
+                    Ok(Some(bytes))
+                }
+                Err(object_store::Error::NotFound { .. }) => {
+                    self.reads.count(1, 0);
+                    Ok(None)
+                }
                 Err(source) => Err(StoreError::of("read", path.as_ref(), source)),
             }
         })
@@ -188,10 +206,10 @@ impl Store {
         range: Range<u64>,
     ) -> BoxFuture<'a, Result<Bytes, StoreError>> {
         Box::pin(async move {
-            self.objects
-                .get_range(path, range)
-                .await
-                .map_err(|source| StoreError::of("read", path.as_ref(), source))
+            let read = self.objects.get_range(path, range).await;
+            let bytes = read.map_err(|source| StoreError::of("read", path.as_ref(), source))?;
+            self.reads.count(1, bytes.len());
+            Ok(bytes)
         })
     }
 
@@ -206,6 +224,7 @@ impl Store {
             Some(after) => self.objects.list_with_offset(Some(prefix), after),
             None => self.objects.list(Some(prefix)),
         };
+        self.reads.count(1, 0);
         let prefix = prefix.to_string();
         listed
             .map_ok(|object| (object.location, object.size))

@@ -3,8 +3,8 @@
 //! ```text
 //! trail/<name>/table/log/<record, 20 digits>.json
 //! trail/<name>/table/state/<record, 20 digits>-<16 hex>.json
-//! trail/<name>/table/manifest/date=<date>/<record, 20 digits>-<16 hex>.json
-//! trail/<name>/table/settled/<intent, 20 digits>-<16 hex>.json
+//! trail/<name>/table/manifest/date=<date>/<record, 20 digits>-<16 hex>.json.zst
+//! trail/<name>/table/settled/<intent, 20 digits>-<16 hex>.json.zst
 //! trail/<name>/table/keys/<intent, 20 digits>.keys
 //! trail/<name>/index/date=<date>/<record, 20 digits>-<16 hex>.parquet
 //! trail/<name>/days/date=<date>/<record, 20 digits>-<16 hex>.parquet
@@ -72,12 +72,15 @@ impl Layout {
     /// The list of a date's files that checkpoint record `number` names.
     pub(crate) fn manifest(&self, date: Date, number: u64, hash: Hash) -> Path {
         let root = &self.root;
-        Path::from(format!("{root}/table/manifest/date={date}/{number:020}-{}.json", short(hash)))
+        Path::from(format!(
+            "{root}/table/manifest/date={date}/{number:020}-{}.json.zst",
+            short(hash)
+        ))
     }
 
     /// The list of the very many files that the settling of an intent wrote.
     pub(crate) fn settled(&self, intent: u64, hash: Hash) -> Path {
-        Path::from(format!("{}/table/settled/{intent:020}-{}.json", self.root, short(hash)))
+        Path::from(format!("{}/table/settled/{intent:020}-{}.json.zst", self.root, short(hash)))
     }
 
     /// The event keys that the pass of an intent adds.

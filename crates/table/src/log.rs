@@ -46,7 +46,7 @@
 //! {"settle_commit":{"intent":9,"rows":899,"files":[…]}}
 //!
 //! {"settle_commit":{"intent":9,"rows":250000,"files":[],
-//!   "files_in":{"path":"trail/default/table/settled/….json","sha256":"…"}}}
+//!   "files_in":{"path":"trail/default/table/settled/….json.zst","sha256":"…"}}}
 //!
 //! {"compact_intent":{"inputs":[["trail/default/events/…/….parquet","…"]],"row_format":2,
 //!                    "file_rows_max":262144}}
@@ -105,6 +105,7 @@ use crate::day::DayPart;
 use crate::hold::{Hold, Release};
 use crate::index::IndexPart;
 use crate::partition::Regions;
+use crate::stretch::Stretch;
 pub use data_file::DataFile;
 
 /// The members of a record that are the table's own.
@@ -416,6 +417,9 @@ pub(crate) struct Manifest {
     pub(crate) rows: u64,
     /// Their bytes.
     pub(crate) bytes: u64,
+    /// What covers all of them; lists of earlier releases do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stretch: Option<Stretch>,
 }
 
 /// A part of a day's copy for the organization at once.

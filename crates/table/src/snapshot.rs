@@ -35,7 +35,8 @@ use crate::layout::Layout;
 use crate::log::DataFile;
 use crate::order::without_partitions;
 use crate::partition::Regions;
-use crate::state::{TableState, Totals};
+use crate::state::{DateFiles, TableState, Totals};
+use crate::stretch::Stretch;
 
 /// The table at one record of its log.
 #[derive(Clone, Debug)]
@@ -116,6 +117,28 @@ impl TableSnapshot {
         self.state.dates.keys().copied()
     }
 
+    /// How many settled files a day has.
+    #[must_use]
+    pub fn file_count(&self, date: Date) -> u64 {
+        self.state.dates.get(&date).map_or(0, DateFiles::count)
+    }
+
+    /// Whether all that a day's index does not cover is known without the list of the
+    /// day's files: [`TableSnapshot::recent_files`].
+    #[must_use]
+    pub fn is_list_indexed(&self, date: Date) -> bool {
+        let list = self.state.dates.get(&date).and_then(|files| files.manifest.as_ref());
+        let covers =
+            |list: &Stretch| self.index_of(date).iter().any(|part| part.stretch.includes(list));
+        list.is_none_or(|list| list.stretch.as_ref().is_some_and(covers))
+    }
+
+    /// The settled files of a day that came after its list was written.
+    #[must_use]
+    pub fn recent_files(&self, date: Date) -> &[DataFile] {
+        self.state.dates.get(&date).map_or(&[], |files| files.recent.as_slice())
+    }
+
     /// The parts of a day's index; of files that none covers nothing is known.
     #[must_use]
     pub fn index_of(&self, date: Date) -> &[IndexPart] {
@@ -173,6 +196,23 @@ impl TableSnapshot {
                 .map(|rows| (rows, left_out))
                 .map_err(failed)
         })
+    }
+
+    /// The settled files of a day.
+    ///
+    /// # Errors
+    /// If their list cannot be read.
+    pub fn files_of(
+        &self,
+        date: Date,
+    ) -> impl Future<Output = Result<Vec<DataFile>, TableError>> + Send + use<> {
+        let (store, files) = (self.store.clone(), self.state.dates.get(&date).cloned());
+        async move {
+            match files {
+                Some(files) => checkpoint::date_files(&store, &files).await,
+                None => Ok(Vec::new()),
+            }
+        }
     }
 
     /// The files that may hold wanted rows: settled ones by date, newest day

@@ -156,6 +156,14 @@ pub(crate) struct DateFiles {
     pub(crate) replaced: BTreeSet<String>,
 }
 
+impl DateFiles {
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        let listed = self.manifest.as_ref().map_or(0, |manifest| manifest.files);
+        (listed + self.recent.len() as u64).saturating_sub(self.replaced.len() as u64)
+    }
+}
+
 impl Default for TableState {
     fn default() -> Self {
         Self::new()

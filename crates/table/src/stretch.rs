@@ -19,6 +19,22 @@ pub struct Stretch {
 }
 
 impl Stretch {
+    /// The least stretch that covers all of these files; none of no files.
+    pub(crate) fn of(files: &[DataFile]) -> Option<Self> {
+        let intents = files.iter().map(|file| Layout::intent_of(&Path::from(file.path.as_str())));
+        let paths = || files.iter().map(|file| file.path.as_str());
+        Some(Self {
+            to: intents.collect::<Option<Vec<_>>>()?.into_iter().max()?,
+            first: paths().min()?.to_owned(),
+            last: paths().max()?.to_owned(),
+        })
+    }
+
+    /// Whether all that another covers is covered.
+    pub(crate) fn includes(&self, other: &Self) -> bool {
+        other.to <= self.to && self.first <= other.first && other.last <= self.last
+    }
+
     /// Whether a file of the day was there, and in the stretch.
     #[must_use]
     pub fn covers(&self, file: &DataFile) -> bool {

@@ -44,11 +44,12 @@ pub(crate) fn last_lines(coverage: &Coverage, told: &Told<'_>) -> String {
         return format!("{count}; {seconds:.2} s\n");
     }
     let mut lines = vec![format!(
-        "{count}; searched {} of {} files and {} events of the journal's tail, {} read, {seconds:.2} s",
+        "{count}; searched {} of {} files and {} events of the journal's tail, {} read in {}, {seconds:.2} s",
         coverage.files,
         coverage.files_total,
         coverage.tail_rows,
-        megabytes(coverage.file_bytes + coverage.tail_bytes),
+        megabytes(coverage.read_bytes),
+        many(coverage.requests, "request"),
     )];
     if coverage.journal_record == 0 {
         lines.push("the store holds no journal: is it the right one?".to_owned());

@@ -56,7 +56,11 @@ async fn named(world: &World, name: &str) -> (Vec<String>, Coverage) {
 
 async fn by_key(world: &World, key: &str) -> (i64, Coverage) {
     let sql = format!("SELECT count(*) FROM events WHERE useridentity.accesskeyid = '{key}'");
-    let mut answer = world.engine().sql(&sql).await.expect("an answer");
+    count_of(world, &sql).await
+}
+
+async fn count_of(world: &World, sql: &str) -> (i64, Coverage) {
+    let mut answer = world.engine().sql(sql).await.expect("an answer");
     let rows = answer.rest().await.expect("rows");
     let count = rows.first().expect("a row").column(0).as_primitive::<Int64Type>().value(0);
     (count, answer.coverage())
@@ -130,6 +134,41 @@ async fn what_comes_late_to_a_closed_day_is_found_before_it_is_indexed() {
         assert!(index(&mut world).await.parts <= 1);
         assert_eq!(by_key(&world, key).await.0, i64::try_from(number).expect("small"), "indexed");
     }
+}
+
+/// In a large organization a day's list is longer than what it is asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_days_whose_index_names_nothing_not_even_the_list_of_files_is_read() {
+    let limits = table::Limits { checkpoint_files: 1, ..table::Limits::default() };
+    let mut world = World::with(limits).await;
+    world.write_sample(0, 4_000).await;
+    world.pass().await;
+    settle(&mut world).await;
+    index(&mut world).await;
+    // The next pass writes a checkpoint, and with it the lists.
+    world.write_late(1).await;
+    world.pass().await;
+    let key = Organization::with_shape(5, SHAPE).incident().access_key_id;
+    let of = |key: &str| {
+        format!(
+            "SELECT count(*) FROM events WHERE useridentity.accesskeyid = '{key}'\
+             AND date BETWEEN DATE '2026-11-18' AND DATE '2026-11-19'"
+        )
+    };
+    let (count, with_lists) = count_of(&world, &of(&key)).await;
+    assert!(count > 0);
+    let lists = world.below("table/manifest").await;
+    assert!(lists.len() >= 3, "{lists:?}");
+    let nowhere = of("AKIANOWHERE000000000");
+    let (nothing, coverage) = count_of(&world, &nowhere).await;
+    assert_eq!((nothing, coverage.files), (0, 1), "all but the fresh file is ruled out");
+    assert!(coverage.requests < with_lists.requests, "{coverage:?} {with_lists:?}");
+    for path in &lists {
+        world.store.objects().delete(path).await.expect("deleted");
+    }
+    assert_eq!(count_of(&world, &nowhere).await.0, 0);
+    let lost = world.engine().sql(&of(&key)).await;
+    assert!(lost.is_err(), "its files are in a list that is lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,6 +46,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(table::Limits::default()).await
+    }
+
+    /// One whose table keeps these limits, but for those that are small here.
+    pub(crate) async fn with(limits: table::Limits) -> Self {
         let store = Store::from_objects(Arc::new(InMemory::new()), "memory://test");
         let seams = seams();
         let journal =
@@ -56,7 +61,7 @@ impl World {
                 index_entries_max: 300,
                 day_files_min: 4,
                 day_run_files_min: 2,
-                ..table::Limits::default()
+                ..limits
             },
             ..Config::default()
         };
@@ -205,7 +210,12 @@ impl World {
 
     /// Every object of an index.
     pub(crate) async fn index_parts(&self) -> Vec<Path> {
-        let prefix = Path::from("trail/default/index");
+        self.below("index").await
+    }
+
+    /// Every object below a folder of the trail.
+    pub(crate) async fn below(&self, folder: &str) -> Vec<Path> {
+        let prefix = Path::from(format!("trail/default/{folder}"));
         let listed = self.store.objects().list(Some(&prefix));
         listed.map_ok(|meta| meta.location).try_collect().await.expect("listed")
     }

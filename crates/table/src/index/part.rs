@@ -1,7 +1,7 @@
 //! One part of an index as a Parquet file, sorted by indicator.
 //!
-//! A lookup reads the footer, finds in the page index which pages can hold its
-//! indicator, and reads those.
+//! A lookup reads the footer, finds there which row group can hold its indicator, and
+//! reads that: two requests, of which the second is for less than a megabyte.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -21,11 +21,9 @@ use parquet::schema::types::ColumnPath;
 
 use super::collect::Seen;
 
-/// Entries of a page.
-const PAGE_ROWS: usize = 2_048;
-
-/// Entries of a row group; whoever arranges parts holds one in memory.
-const GROUP_ROWS: usize = 32 << 10;
+/// Entries of a row group; a lookup reads one, and whoever arranges parts holds one
+/// in memory.
+const GROUP_ROWS: usize = 8 << 10;
 
 /// Entries that become one Arrow batch.
 const BATCH_ROWS: usize = 16 << 10;
@@ -147,10 +145,9 @@ fn properties() -> WriterProperties {
         .set_created_by(concat!("orgtrail ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_write_batch_size(PAGE_ROWS)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_column_statistics_enabled(column("indicator"), EnabledStatistics::Page)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_column_statistics_enabled(column("indicator"), EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
         .set_column_dictionary_enabled(column("indicator"), false)
         // Neighbours begin alike.
         .set_column_encoding(column("indicator"), Encoding::DELTA_BYTE_ARRAY)

@@ -2,6 +2,7 @@
 
 use integrity::{Hash, sha256};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,15 @@ impl DataFile {
             sha256: sha256(&encoded.bytes),
             min_eventtime: encoded.eventtime.and_then(|(min, _)| time(min)),
             max_eventtime: encoded.eventtime.and_then(|(_, max)| time(max)),
+        }
+    }
+
+    /// The day that a settled file's path says.
+    #[must_use]
+    pub fn date_of(path: &str) -> Option<Date> {
+        match Layout::place(path)? {
+            Place::Partition(partition) | Place::Staged(partition) => Some(partition.date),
+            Place::Fresh | Place::Day | Place::Rebuilt => None,
         }
     }
 

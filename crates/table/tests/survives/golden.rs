@@ -36,8 +36,9 @@ fn without_encoder(value: &mut serde_json::Value) {
 
 /// State and manifest objects have a hash in their name.
 fn hidden_hash(text: &str) -> String {
-    match (text.rsplit_once('-'), text.ends_with(".json")) {
-        (Some((start, _)), true) => format!("{start}-<hash>.json"),
+    let ending = [".json.zst", ".json"].into_iter().find(|ending| text.ends_with(ending));
+    match (text.rsplit_once('-'), ending) {
+        (Some((start, _)), Some(ending)) => format!("{start}-<hash>{ending}"),
         _ => text.to_owned(),
     }
 }

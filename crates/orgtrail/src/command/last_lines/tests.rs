@@ -27,7 +27,8 @@ fn whole(accounts: Vec<Statement>) -> Coverage {
         committed_at: Some(at(12)),
         files: 3,
         files_total: 5,
-        file_bytes: 1_234_567,
+        read_bytes: 1_234_567,
+        requests: 17,
         accounts,
         ..Coverage::default()
     }
