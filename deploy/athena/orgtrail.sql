@@ -51,7 +51,8 @@ CREATE EXTERNAL TABLE orgtrail_events (
   `anomalies` string,
   `orgtrail_agent` string,
   `orgtrail_record` bigint,
-  `orgtrail_row` bigint
+  `orgtrail_row` bigint,
+  `indicators` array<string>
 )
 PARTITIONED BY (account string, region string, `date` date)
 STORED AS PARQUET
@@ -115,6 +116,7 @@ CREATE EXTERNAL TABLE orgtrail_days (
   `orgtrail_agent` string,
   `orgtrail_record` bigint,
   `orgtrail_row` bigint,
+  `indicators` array<string>,
   `account` string,
   `region` string
 )
@@ -131,7 +133,7 @@ TBLPROPERTIES (
 
 -- No day is named that has a copy for the organization: `--store` and `--refresh` do that.
 CREATE OR REPLACE VIEW events AS
-SELECT eventversion, useridentity, eventtime, eventsource, eventname, awsregion, sourceipaddress, useragent, errorcode, errormessage, requestparameters, responseelements, additionaleventdata, requestid, eventid, readonly, resources, eventtype, apiversion, managementevent, recipientaccountid, serviceeventdetails, sharedeventid, vpcendpointid, vpcendpointaccountid, eventcategory, addendum, sessioncredentialfromconsole, edgedevicedetails, tlsdetails, eventcontext, annotation, insightdetails, accountid, aggregatedeventid, timewindow, summary, metadata, eventdata, unmapped, nulls, anomalies, orgtrail_agent, orgtrail_record, orgtrail_row, account, region, "date"
+SELECT eventversion, useridentity, eventtime, eventsource, eventname, awsregion, sourceipaddress, useragent, errorcode, errormessage, requestparameters, responseelements, additionaleventdata, requestid, eventid, readonly, resources, eventtype, apiversion, managementevent, recipientaccountid, serviceeventdetails, sharedeventid, vpcendpointid, vpcendpointaccountid, eventcategory, addendum, sessioncredentialfromconsole, edgedevicedetails, tlsdetails, eventcontext, annotation, insightdetails, accountid, aggregatedeventid, timewindow, summary, metadata, eventdata, unmapped, nulls, anomalies, orgtrail_agent, orgtrail_record, orgtrail_row, indicators, account, region, "date"
 FROM orgtrail_events;
 
 CREATE OR REPLACE VIEW cloudtrail_logs AS

@@ -14,6 +14,7 @@ Needs PySpark 3.5 or 4 and, on every worker, PyArrow (which inflates the segment
 
 import argparse
 import hashlib
+import ipaddress
 import json
 import os
 import re
@@ -129,6 +130,20 @@ ANY_TIME = re.compile(
 )
 EPOCH = datetime(1970, 1, 1)
 
+# The members whose names are listed, of which these hold JSON.
+NAMING_JSON = {"requestParameters", "responseElements", "additionalEventData", "serviceEventDetails"}
+NAMING = NAMING_JSON | {"userIdentity", "sourceIPAddress", "recipientAccountId", "vpcEndpointId", "resources"}
+INDICATOR_BYTES_MAX = 512
+LIST_PER_TEXT_MAX = 2
+UNIQUE_ID = re.compile(r"A[A-Z0-9]{15,31}")
+# Printable, but for `"`, `*`, `?` and the backslash.
+ARN = re.compile(r"arn:[!#-)+->@-\[\]-~]*")
+RESOURCE_ID = re.compile(r"[a-z-]{1,24}-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+ADDRESS = re.compile(r"[0-9a-fB-F:][0-9a-fA-F:.]{1,44}")
+SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+JSON_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+ITS_VALUE = re.compile(r'[ \t\n\f\r]*:[ \t\n\f\r]*"')
+
 
 # --- the schema -----------------------------------------------------------------------
 
@@ -150,6 +165,7 @@ ROW = T.StructType(
     [T.StructField(column_of(key), spark_type(shape)) for key, shape in RECORD]
     + [T.StructField(name, T.StringType()) for name in ("unmapped", "nulls", "anomalies", "orgtrail_agent")]
     + [T.StructField(name, T.LongType()) for name in ("orgtrail_record", "orgtrail_row")]
+    + [T.StructField("indicators", T.ArrayType(T.StringType()))]
     + [T.StructField("account", T.StringType()), T.StructField("date", T.DateType())]
     # Read for placing and comparing, and not written.
     + [T.StructField("shown_region", T.StringType()), T.StructField("pass", T.LongType())]
@@ -421,7 +437,8 @@ def row_of(line, source):
         values
         + ["{" + ",".join(notes.unmapped) + "}" if notes.unmapped else None]
         + [",".join(notes.nulls) or None, ",".join(anomalies) or None, source["agent"]]
-        + [source["record"], source["row"], account, day, region, source["pass"]]
+        + [source["record"], source["row"], names_of(values)]
+        + [account, day, region, source["pass"]]
         + [own_day if day == DATE_UNKNOWN else None, digest]
     )
 
@@ -460,6 +477,95 @@ def day_of(micros, source, anomalies):
         return day, day
     anomalies.append("date_out_of_range")
     return DATE_UNKNOWN, day
+
+
+# --- what a row names -------------------------------------------------------------------
+
+
+def names_of(values):
+    """The list `indicators` of a row whose columns have these values."""
+    found, size = set(), 0
+    for key, text, is_json in texts_of(RECORD, values, NAMING):
+        size += len(text.encode())
+        if is_json:
+            names_in_json(text, found)
+        else:
+            names_in_text(text, found)
+        if key == "principalId":
+            role, _, session = text.partition(":")
+            if UNIQUE_ID.fullmatch(role) and SESSION_NAME.fullmatch(session):
+                found.add(session)
+    if sum(map(len, found)) > LIST_PER_TEXT_MAX * size:
+        return None
+    return sorted(found)
+
+
+def texts_of(shape, values, wanted=None):
+    """The texts of some members and of what is inside of them: key, text, is it JSON."""
+    for (key, inner), value in zip(shape, values):
+        if value is None or (wanted is not None and key not in wanted):
+            continue
+        if isinstance(inner, list):
+            yield from texts_of(inner, value)
+        elif isinstance(inner, tuple):
+            for element in value:
+                yield from texts_of(inner[0], element or [])
+        elif isinstance(value, str):
+            yield key, value, key in NAMING_JSON
+
+
+def names_in_text(text, found):
+    for line in text.split("\n"):
+        names_in_line(line, found)
+
+
+def names_in_line(line, found):
+    """What a line is, begins with before its first colon, or ends with after any part."""
+    parts = [line] + [line[mark.end() :] for mark in re.finditer("[/:]", line)]
+    if ":" in line:
+        parts.append(line.split(":", 1)[0])
+    for part in filter(is_indicator, parts):
+        found.add(part)
+        arn = part.split(":", 5)
+        if len(arn) == 6 and arn[0] == "arn" and arn[2] == "sts":
+            kind, _, rest = arn[5].partition("/")
+            session = rest.partition("/")[2]
+            if kind == "assumed-role" and SESSION_NAME.fullmatch(session):
+                found.add(session)
+
+
+def names_in_json(text, found):
+    """What its strings name, as they are spelt and as they are meant."""
+    session_at = None
+    for string in JSON_STRING.finditer(text):
+        spelt = string[1]
+        names_in_line(spelt, found)
+        meant = text_of(string[0]) if "\\" in spelt else spelt
+        if meant is not None:
+            names_in_text(meant, found)
+            if string.start(1) == session_at and SESSION_NAME.fullmatch(meant):
+                found.add(meant)
+        session_at = None
+        if spelt == "roleSessionName" and (value := ITS_VALUE.match(text, string.end())):
+            session_at = value.end()
+
+
+def is_indicator(text):
+    if not text or len(text.encode()) > INDICATOR_BYTES_MAX:
+        return False
+    if text[0] == "A":
+        return UNIQUE_ID.fullmatch(text) is not None
+    if text.startswith("arn:"):
+        return text.count(":") >= 5 and ARN.fullmatch(text) is not None
+    if ACCOUNT.fullmatch(text) or RESOURCE_ID.fullmatch(text):
+        return True
+    if not ADDRESS.fullmatch(text):
+        return False
+    try:
+        ipaddress.ip_address(text)
+        return True
+    except ValueError:
+        return False
 
 
 # --- the journal ------------------------------------------------------------------------

@@ -17,8 +17,8 @@ use sample::{Organization, Shape};
 use table::decode::Footer;
 use table::encode::{Encoded, FileWriter, Kind};
 use table::partition::{Partition, Regions};
-use table::row::{BATCH_ROWS_MAX, RecordJson, RowBuilder, RowSource};
-use table::schema::fresh_schema;
+use table::row::{BATCH_ROWS_MAX, RecordJson, RowBuilder, RowSource, with_indicators};
+use table::schema::{INDICATORS, fresh_schema};
 
 /// Rows of a file like those that passes leave to be settled.
 const FRESH_ROWS: usize = 20_000;
@@ -52,6 +52,16 @@ fn main() {
     let (spent, bytes) = cpu(|| rebuild(&rows.batches));
     print("row -> record", spent, events, &[]);
     assert!(bytes > 0);
+
+    let delivered: Vec<RecordBatch> = rows.batches.iter().map(without_lists).collect();
+    print("rows -> their lists, as delivered", cpu(|| list(&delivered)).0, events, &[]);
+    let places: Vec<_> = rows.partitions.values().map(|places| sorted(&rows, places)).collect();
+    let in_order: Vec<RecordBatch> = places
+        .iter()
+        .flat_map(|places| gather(&rows, places))
+        .map(|rows| without_lists(&rows))
+        .collect();
+    print("  the same, sorted", cpu(|| list(&in_order)).0, events, &[]);
 
     for size in [15, 200, 800, 1_000, 5_000, 100_000] {
         let pieces = rows.partitions.values().flat_map(|places| places.chunks(size));
@@ -100,6 +110,18 @@ fn scan(lines: &[Vec<u8>]) {
         if builder.len() == BATCH_ROWS_MAX {
             drop(builder.finish());
         }
+    }
+}
+
+fn without_lists(batch: &RecordBatch) -> RecordBatch {
+    let lists = batch.schema().index_of(INDICATORS).expect("the column");
+    let others: Vec<usize> = (0..batch.num_columns()).filter(|at| *at != lists).collect();
+    batch.project(&others).expect("columns")
+}
+
+fn list(batches: &[RecordBatch]) {
+    for batch in batches {
+        drop(with_indicators(batch.clone()).expect("lists"));
     }
 }
 

@@ -26,6 +26,7 @@ use futures::future::BoxFuture;
 use integrity::sha256;
 use jiff::civil::Date;
 use object_store::path::Path;
+use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 use store::StoreError;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ use crate::choose::choose;
 use crate::encode::{Encoded, FileWriter, Kind};
 use crate::error::TableError;
 use crate::files::{ENCODE_BATCH_ROWS, RowAt, encode_failed, read_footer, read_range};
+use crate::indicators::with_indicators;
 use crate::layout::Layout;
 use crate::log::{Body, DataFile, DayCommit};
 use crate::order::{RowOrder, with_partitions};
@@ -215,10 +217,12 @@ impl Table {
         for (group, range) in footer.row_groups().into_iter().enumerate() {
             let bytes = read_range(&self.store, &path, range).await?;
             let footer = footer.clone();
-            let work =
-                move || footer.read(group, bytes, BATCH_ROWS)?.collect::<Result<Vec<_>, _>>();
+            let work = move || {
+                let batches = footer.read(group, bytes, BATCH_ROWS)?;
+                batches.map(|batch| Ok(with_indicators(batch?)?)).collect::<Result<Vec<_>, _>>()
+            };
             let decoded = self.seams.blocking.run(work).await;
-            let damaged = |error: parquet::errors::ParquetError| TableError::Damaged {
+            let damaged = |error: ParquetError| TableError::Damaged {
                 path: file.path.clone(),
                 what: error.to_string(),
             };

@@ -18,6 +18,7 @@ use crate::decode::Footer;
 use crate::encode::{Encoded, FileWriter, Kind};
 use crate::error::TableError;
 use crate::gather::{Gathered, Placed};
+use crate::indicators::with_indicators;
 use crate::layout::Layout;
 use crate::log::DataFile;
 use crate::order::{RowOrder, with_partitions};
@@ -169,7 +170,7 @@ impl<'a> Sorted<'a> {
     }
 
     fn rows(&self, rows: &[RowAt]) -> Result<RecordBatch, ArrowError> {
-        choose(&self.batches, rows)
+        with_indicators(choose(&self.batches, rows)?)
     }
 }
 

@@ -24,7 +24,8 @@ use crate::row::{BATCH_ROWS_MAX, RowBuilder, RowSource};
 /// Rows in the order of the journal, and whose they are.
 #[derive(Default)]
 pub(crate) struct Placed {
-    /// The rows, and the partition of each by its place in `partitions`.
+    /// The rows, as records say them, and the partition of each by its place in
+    /// `partitions`.
     pub(crate) batches: Vec<(RecordBatch, Vec<u32>)>,
     /// Partitions in the order of their first row.
     pub(crate) partitions: Vec<Partition>,
@@ -173,7 +174,7 @@ impl Gathered {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let (batch, places) = (self.builder.finish(), std::mem::take(&mut self.pending));
+        let (batch, places) = (self.builder.finish_records(), std::mem::take(&mut self.pending));
         let mut start = 0;
         let runs = places.chunk_by(|one, next| one == next).filter_map(|run| {
             let range = start..start + run.len();

@@ -24,9 +24,11 @@ mod part;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use jiff::civil::Date;
 use object_store::path::Path;
+use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -34,9 +36,11 @@ use integrity::{Hash, sha256};
 use store::StoreError;
 
 use crate::checkpoint::date_files;
+use crate::decode::Footer;
 use crate::error::TableError;
 use crate::files::{encode_failed, read_footer, read_range};
 use crate::log::{Body, DataFile, IndexCommit};
+use crate::schema::INDICATORS;
 use crate::state::DateFiles;
 use crate::stretch::Stretch;
 use crate::table::{Table, Won};
@@ -274,20 +278,45 @@ impl Table {
             let bytes = read_range(&self.store, &path, range).await?;
             let (footer, account, name) = (footer.clone(), account.clone(), file.path.clone());
             let work = move || {
-                let mut collector = Collector::new(account.as_deref());
-                for batch in footer.read_columns(group, bytes, BATCH_ROWS, collect::COLUMNS)? {
-                    collector.add(&batch?);
-                }
-                builder.add(&name, group, collector.finish());
+                let collected = collect_group(&footer, group, bytes, account.as_deref())?;
+                builder.add(&name, group, collected.finish());
                 Ok(builder)
             };
             let collected = self.seams.blocking.run(work).await;
-            builder = collected.map_err(|error: parquet::errors::ParquetError| {
-                TableError::Damaged { path: file.path.clone(), what: error.to_string() }
+            builder = collected.map_err(|error: ParquetError| TableError::Damaged {
+                path: file.path.clone(),
+                what: error.to_string(),
             })?;
         }
         Ok(builder)
     }
+}
+
+/// What the rows of a row group name.
+fn collect_group(
+    footer: &Footer,
+    group: usize,
+    bytes: Bytes,
+    account: Option<&str>,
+) -> Result<Collector, ParquetError> {
+    if footer.schema().index_of(INDICATORS).is_ok() {
+        let mut collector = Collector::new(account);
+        let mut are_listed = true;
+        for batch in footer.read_columns(group, bytes.clone(), BATCH_ROWS, collect::LISTED)? {
+            are_listed = collector.add_listed(&batch?);
+            if !are_listed {
+                break;
+            }
+        }
+        if are_listed {
+            return Ok(collector);
+        }
+    }
+    let mut collector = Collector::new(account);
+    for batch in footer.read_columns(group, bytes, BATCH_ROWS, collect::SEARCHED)? {
+        collector.add_searched(&batch?);
+    }
+    Ok(collector)
 }
 
 /// How many files parts were made of: those that were arranged together are of the same.

@@ -18,6 +18,7 @@
 //! - rows become files and come back: [`encode`], [`decode`]
 //! - `gather` (journal to rows), `order` (how rows are sorted), `files` (sort,
 //!   encode, put), `quarantine` (what is no event)
+//! - `indicators`: the list of what a row names, made of its other columns
 //! - `duplicates` (one event, one row) with `keys` (which events were seen)
 //! - `pass`; `settle` and `compact` with `merge`; `backlog`: what waits for the latter
 //! - `completeness`: up to when the events of each account are known to be all
@@ -71,6 +72,7 @@ mod gather;
 mod hold;
 mod iceberg;
 mod index;
+mod indicators;
 mod keys;
 mod layout;
 mod log;

@@ -25,6 +25,7 @@ use crate::decode::Footer;
 use crate::encode::{FileWriter, Kind};
 use crate::error::TableError;
 use crate::files::{NewFile, encode_failed};
+use crate::indicators::with_indicators;
 use crate::keys::{Place, place_of};
 use crate::layout::Layout;
 use crate::log::DataFile;
@@ -326,6 +327,7 @@ impl Input {
                     batch
                 }
             };
+            let batch = with_indicators(batch).map_err(|error| self.damaged(&error))?;
             let keys = order.keys(&batch).map_err(|error| self.damaged(&error))?;
             self.keys = Some(Arc::new(keys));
             self.batch = batch;

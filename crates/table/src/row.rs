@@ -15,6 +15,7 @@ mod object;
 mod rebuild;
 mod record;
 
+pub use crate::indicators::with_indicators;
 pub use builder::{BATCH_ROWS_MAX, RowBuilder};
 pub use context::RowSource;
 pub use rebuild::RecordJson;

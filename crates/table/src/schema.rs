@@ -20,7 +20,13 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 ///
 /// 1. Every record is a row.
 /// 2. One event is one row; the table keeps the keys of events.
-pub const ROW_FORMAT_VERSION: u32 = 2;
+/// 3. Rows list what they name (`indicators`).
+///
+/// The list follows from a row's other columns, so what began under version 1 or 2 is
+/// finished with it too: the rows are the same as far as those versions say anything of
+/// them, and which process put a file decides no more than it did before, since what is
+/// committed is the file that lies there.
+pub const ROW_FORMAT_VERSION: u32 = 3;
 
 /// The oldest version by whose rules an open intent can still be finished.
 pub(crate) const ROW_FORMAT_VERSION_MIN: u32 = 1;
@@ -244,6 +250,9 @@ pub const JOURNAL_RECORD: &str = "orgtrail_record";
 /// The record's row (from 0) in that commit record's segment.
 pub const JOURNAL_ROW: &str = "orgtrail_row";
 
+/// What the row names (see `indicators`): files of earlier releases have no such column.
+pub const INDICATORS: &str = "indicators";
+
 /// The partition keys, which only fresh files hold as columns, last.
 pub const PARTITION_KEYS: [&str; 3] = ["account", "region", "date"];
 
@@ -271,6 +280,23 @@ pub fn fresh_schema() -> SchemaRef {
 }
 
 fn partition_fields() -> Vec<Field> {
+    let mut fields = record_fields();
+    fields.push(indicators_field());
+    fields
+}
+
+pub(crate) fn indicators_field() -> Field {
+    let element = Field::new("element", DataType::Utf8, true);
+    Field::new(INDICATORS, DataType::List(Arc::new(element)), true)
+}
+
+/// What a record alone says, which is all that files of earlier releases hold.
+pub(crate) fn record_schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::new(record_fields())));
+    Arc::clone(&SCHEMA)
+}
+
+fn record_fields() -> Vec<Field> {
     let mut fields: Vec<Field> = RECORD.iter().map(field).collect();
     fields.push(Field::new(UNMAPPED, DataType::Utf8, true));
     fields.push(Field::new(NULLS, DataType::Utf8, true));

@@ -56,7 +56,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// A view over settled files, whose paths hold the partition, and fresh ones,
-/// which have it as columns.
+/// which have it as columns. Files of earlier releases have fewer columns.
 fn duckdb(position: u64, settled: &[String], fresh: &[String]) -> String {
     let list = |files: &[String]| {
         let quoted = files.iter().map(|file| format!("  '{}'", file.replace('\'', "''")));
@@ -65,14 +65,16 @@ fn duckdb(position: u64, settled: &[String], fresh: &[String]) -> String {
     let mut parts = Vec::new();
     if !settled.is_empty() {
         parts.push(format!(
-            "SELECT * FROM read_parquet([\n{}\n], hive_partitioning = true,\n  \
+            "SELECT * FROM read_parquet([\n{}\n], hive_partitioning = true, union_by_name = true,\n  \
              hive_types = {{'account': VARCHAR, 'region': VARCHAR, 'date': DATE}})",
             list(settled)
         ));
     }
     if !fresh.is_empty() {
-        let read = format!("read_parquet([\n{}\n], hive_partitioning = false)", list(fresh));
-        parts.push(format!("SELECT * FROM {read}"));
+        parts.push(format!(
+            "SELECT * FROM read_parquet([\n{}\n], hive_partitioning = false, union_by_name = true)",
+            list(fresh)
+        ));
     }
     if parts.is_empty() {
         return format!("-- no row up to journal record {position}");

@@ -39,7 +39,7 @@ fn indicators(world: &World) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for record in &world.written {
         each_indicator_in_json(&record.to_string(), &mut |text| {
-            all.insert(text.to_owned());
+            all.insert(text.into_owned());
         });
     }
     let step = (all.len() / 40).max(1);

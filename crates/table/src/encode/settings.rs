@@ -84,6 +84,13 @@ const LOOKED_UP: [&str; 5] = [
     "resources.list.element.arn",
 ];
 
+/// The items of the lists of what rows name: looked up by a single value too, several of
+/// each row, and in no order that a least and a greatest value would tell of.
+const NAMED: &str = "indicators.list.element";
+
+/// Different ones of them for each row of a row group, at most, in what was seen.
+const NAMED_PER_ROW: u64 = 4;
+
 /// Chooses the settings of a file from its first rows; `whole`: it has no others.
 pub(super) fn choose(
     kind: Kind,
@@ -136,6 +143,7 @@ pub(super) fn choose(
             .set_column_encoding(column(name), Encoding::DELTA_LENGTH_BYTE_ARRAY)
             .set_column_statistics_enabled(column(name), EnabledStatistics::None);
     }
+    builder = builder.set_column_statistics_enabled(column(NAMED), EnabledStatistics::None);
     for name in ["eventtime", "orgtrail_record", "orgtrail_row"] {
         builder = builder
             .set_column_dictionary_enabled(column(name), false)
@@ -158,6 +166,8 @@ fn with_bloom_filters(
             .set_column_bloom_filter_max_ndv(column(name), distinct_max as u64);
     }
     builder
+        .set_column_bloom_filter_fpp(column(NAMED), BLOOM_WRONG)
+        .set_column_bloom_filter_max_ndv(column(NAMED), distinct_max as u64 * NAMED_PER_ROW)
 }
 
 fn column(path: &str) -> ColumnPath {

@@ -7,8 +7,8 @@
 use serde_json::{Value, json};
 
 use crate::schema::{
-    AGENT, ANOMALIES, JOURNAL_RECORD, JOURNAL_ROW, Member, NULLS, PARTITION_KEYS, RECORD, Shape,
-    UNMAPPED,
+    AGENT, ANOMALIES, INDICATORS, JOURNAL_RECORD, JOURNAL_ROW, Member, NULLS, PARTITION_KEYS,
+    RECORD, Shape, UNMAPPED,
 };
 
 /// The ids of account, region and date.
@@ -23,6 +23,9 @@ const OTHERS: [(&str, u32, &str); 6] = [
     (JOURNAL_RECORD, 15, "long"),
     (JOURNAL_ROW, 16, "long"),
 ];
+
+/// The id of the list of what a row names, and of its items.
+const INDICATORS_IDS: [u32; 2] = [17, 18];
 
 /// What a top-level member's place counts for; the next level's counts for a hundredth.
 const TOP: u32 = 1_000_000;
@@ -40,6 +43,8 @@ struct Field {
 enum Kind {
     Plain(&'static str),
     Struct(Vec<Field>),
+    /// A list of texts: the element's id.
+    Texts(u32),
     /// A list of structs: the element's id and members.
     List(u32, Vec<Field>),
 }
@@ -49,6 +54,8 @@ fn fields() -> Vec<Field> {
     let others =
         OTHERS.iter().map(|(name, id, kind)| Field { id: *id, name, kind: Kind::Plain(kind) });
     fields.extend(others);
+    let [id, element] = INDICATORS_IDS;
+    fields.push(Field { id, name: INDICATORS, kind: Kind::Texts(element) });
     let kinds = ["string", "string", "date"];
     for ((name, id), kind) in PARTITION_KEYS.into_iter().zip(PARTITION_IDS).zip(kinds) {
         fields.push(Field { id, name, kind: Kind::Plain(kind) });
@@ -91,6 +98,7 @@ pub(super) fn last_id() -> u32 {
         let of = |field: &Field| match &field.kind {
             Kind::Plain(_) => field.id,
             Kind::Struct(inner) => field.id.max(greatest(inner)),
+            Kind::Texts(element) => field.id.max(*element),
             Kind::List(element, inner) => (*element).max(greatest(inner)),
         };
         fields.iter().map(of).max().unwrap_or(0)
@@ -103,6 +111,12 @@ fn typed(fields: &[Field]) -> Value {
         let kind = match &field.kind {
             Kind::Plain(name) => json!(name),
             Kind::Struct(inner) => json!({ "type": "struct", "fields": typed(inner) }),
+            Kind::Texts(element) => json!({
+                "type": "list",
+                "element-id": element,
+                "element-required": false,
+                "element": "string",
+            }),
             Kind::List(element, inner) => json!({
                 "type": "list",
                 "element-id": element,
@@ -127,6 +141,7 @@ fn mapped(fields: &[Field]) -> Value {
                 return json!({ "field-id": field.id, "names": [field.name] });
             }
             Kind::Struct(inner) => mapped(inner),
+            Kind::Texts(element) => json!([{ "field-id": element, "names": ["element"] }]),
             Kind::List(element, inner) => {
                 json!([{ "field-id": element, "names": ["element"], "fields": mapped(inner) }])
             }
@@ -178,6 +193,7 @@ mod tests {
             ("resources", 17_000_000),
             ("eventdata", 39_000_000),
             ("unmapped", 11),
+            ("indicators", 17),
             ("date", 3),
         ] {
             assert_eq!(id(name), expected, "{name}");

@@ -1,13 +1,20 @@
-//! Finds the indicators of rows.
+//! Gathers the indicators of rows: from the lists that rows have of them, or, where a row
+//! has none, from the columns that such a list is made of.
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, TimestampMicrosecondType};
-use event::indicator::{each_indicator, each_indicator_in_json};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use event::indicator::is_indicator;
 
-/// The columns that name things, and the time.
-pub(super) const COLUMNS: &[&str] = &[
+use crate::indicators::Names;
+use crate::schema::INDICATORS;
+
+/// The columns that say it of each row, and the time.
+pub(super) const LISTED: &[&str] = &["eventtime", INDICATORS];
+
+/// The columns that it is found in, and the time.
+pub(super) const SEARCHED: &[&str] = &[
     "eventtime",
     "useridentity",
     "sourceipaddress",
@@ -19,10 +26,6 @@ pub(super) const COLUMNS: &[&str] = &[
     "additionaleventdata",
     "serviceeventdetails",
 ];
-
-/// Those of them that hold JSON.
-const JSON: [&str; 4] =
-    ["requestparameters", "responseelements", "additionaleventdata", "serviceeventdetails"];
 
 /// In how many rows an indicator is, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,28 +58,57 @@ impl Collector {
         Self { account: account.map(Box::from), ..Self::default() }
     }
 
-    /// Adds rows that have [`COLUMNS`].
-    pub(super) fn add(&mut self, batch: &RecordBatch) {
+    /// Adds rows that have [`LISTED`]; false if one has no list, so that they have to be
+    /// searched.
+    pub(super) fn add_listed(&mut self, batch: &RecordBatch) -> bool {
+        let lists = batch.column_by_name(INDICATORS).and_then(|lists| lists.as_list_opt::<i32>());
+        let Some(lists) = lists.filter(|lists| lists.null_count() == 0) else { return false };
+        let Some(texts) = lists.values().as_string_opt::<i32>() else { return false };
+        let mut ends = lists.offsets().iter().filter_map(|end| usize::try_from(*end).ok());
+        let mut from = ends.next().unwrap_or(0);
+        self.add_rows(batch, |_, see| {
+            let to = ends.next().unwrap_or(from);
+            for item in std::mem::replace(&mut from, to)..to {
+                if texts.is_valid(item) {
+                    see(texts.value(item));
+                }
+            }
+        });
+        true
+    }
+
+    /// Adds rows that have [`SEARCHED`].
+    pub(super) fn add_searched(&mut self, batch: &RecordBatch) {
+        let mut names = Names::of(batch);
+        self.add_rows(batch, |row, see| {
+            names.go_to(row);
+            names.all().for_each(see);
+        });
+    }
+
+    /// Adds rows, of which `names` says what each names.
+    fn add_rows(
+        &mut self,
+        batch: &RecordBatch,
+        mut names: impl FnMut(usize, &mut dyn FnMut(&str)),
+    ) {
         let times = batch
             .column_by_name("eventtime")
             .and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
-        let columns = batch.schema();
-        let mut leaves = Vec::new();
-        for (field, column) in columns.fields().iter().zip(batch.columns()) {
-            push_leaves(column.as_ref(), JSON.contains(&field.name().as_str()), &mut leaves);
-        }
         for row in 0..batch.num_rows() {
             let time = times.filter(|times| times.is_valid(row)).map(|times| times.value(row));
             let number = self.row;
             self.row += 1;
             let seen = &mut self.seen;
-            let mut see = |text: &str| note(seen, text, number, time);
             if let Some(account) = &self.account {
-                see(account);
+                note(seen, account, number, time);
             }
-            for leaf in &leaves {
-                leaf.each(row, &mut see);
-            }
+            names(row, &mut |name| {
+                // A session's name may look like anything: no reader would believe it.
+                if is_indicator(name) {
+                    note(seen, name, number, time);
+                }
+            });
         }
     }
 
@@ -96,65 +128,6 @@ fn note(seen: &mut HashMap<Box<str>, Seen>, text: &str, row: u64, time: Option<i
         }
         None => {
             seen.insert(text.into(), Seen { rows: 1, first: time, last: time, row });
-        }
-    }
-}
-
-/// One column of text, however deep it lies.
-enum Leaf<'a> {
-    Plain(&'a StringArray),
-    Json(&'a StringArray),
-    /// Texts of a list's items, by the list's offsets.
-    Items(&'a [i32], &'a StringArray),
-}
-
-fn push_leaves<'a>(column: &'a dyn Array, is_json: bool, leaves: &mut Vec<Leaf<'a>>) {
-    match column.data_type() {
-        DataType::Utf8 if is_json => leaves.push(Leaf::Json(column.as_string())),
-        DataType::Utf8 => leaves.push(Leaf::Plain(column.as_string())),
-        DataType::Struct(_) => {
-            for member in column.as_struct().columns() {
-                push_leaves(member.as_ref(), is_json, leaves);
-            }
-        }
-        DataType::List(_) => {
-            let list = column.as_list::<i32>();
-            let mut items = Vec::new();
-            push_leaves(list.values().as_ref(), is_json, &mut items);
-            let offsets: &[i32] = list.offsets();
-            leaves.extend(items.into_iter().filter_map(|item| match item {
-                Leaf::Plain(texts) => Some(Leaf::Items(offsets, texts)),
-                Leaf::Json(_) | Leaf::Items(..) => None,
-            }));
-        }
-        _ => {}
-    }
-}
-
-impl Leaf<'_> {
-    fn each(&self, row: usize, see: &mut impl FnMut(&str)) {
-        let at = |texts: &StringArray, row: usize, see: &mut dyn FnMut(&str)| {
-            if texts.is_valid(row) {
-                each_indicator(texts.value(row), &mut |text| see(text));
-            }
-        };
-        match self {
-            Self::Plain(texts) => at(texts, row, see),
-            Self::Json(texts) if texts.is_valid(row) => {
-                each_indicator_in_json(texts.value(row), see);
-            }
-            Self::Json(_) => {}
-            Self::Items(offsets, texts) => {
-                let bounds = offsets.get(row).zip(offsets.get(row + 1));
-                let Some((Ok(from), Ok(to))) =
-                    bounds.map(|(from, to)| (usize::try_from(*from), usize::try_from(*to)))
-                else {
-                    return;
-                };
-                for item in from..to {
-                    at(texts, item, see);
-                }
-            }
         }
     }
 }

@@ -10,8 +10,9 @@ use super::columns::{Column, TextColumn, append_members};
 use super::notes::Notes;
 use super::object::Scan;
 use super::record::{QuarantineReason, Record, Rejected};
+use crate::indicators::with_indicators;
 use crate::partition::{Anomalies, Partition, Regions, place};
-use crate::schema::{RECORD, schema};
+use crate::schema::{RECORD, record_schema};
 use arrow::array::{ArrayRef, Int64Builder, RecordBatch};
 use event::AccountId;
 
@@ -121,6 +122,13 @@ impl RowBuilder {
     /// Takes the rows so far, with the columns of a partition file.
     #[must_use]
     pub fn finish(&mut self) -> RecordBatch {
+        let rows = with_indicators(self.finish_records());
+        rows.expect("the rows have a record's columns, and no list is longer than its texts")
+    }
+
+    /// The same with a record's columns only: for rows that are sorted before they are
+    /// written, which makes their lists cheaper.
+    pub(crate) fn finish_records(&mut self) -> RecordBatch {
         self.rows = 0;
         self.bytes = 0;
         let mut columns: Vec<ArrayRef> = self.columns.iter_mut().map(Column::finish).collect();
@@ -130,7 +138,8 @@ impl RowBuilder {
         for number in [&mut self.journal_record, &mut self.journal_row] {
             columns.push(Arc::new(number.finish()));
         }
-        RecordBatch::try_new(schema(), columns).expect("every column got one value for each row")
+        RecordBatch::try_new(record_schema(), columns)
+            .expect("every column got one value for each row")
     }
 
     fn append(&mut self, record: &Record<'_>, anomalies: Anomalies, source: &RowSource<'_>) {

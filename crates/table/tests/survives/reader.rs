@@ -243,7 +243,7 @@ impl World {
         rows
     }
 
-    async fn batches(&self, path: &Path) -> Vec<arrow::array::RecordBatch> {
+    pub(crate) async fn batches(&self, path: &Path) -> Vec<arrow::array::RecordBatch> {
         let bytes = self.objects.get(path).await.expect("get").bytes().await.expect("bytes");
         let footer = Footer::parse(bytes.clone(), bytes.len() as u64).expect("footer");
         let mut batches = Vec::new();
