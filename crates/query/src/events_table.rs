@@ -25,11 +25,12 @@ use datafusion::scalar::ScalarValue;
 use table::DataFile;
 use table::schema::{PARTITION_KEYS, fresh_schema, schema};
 
+use crate::blooms::Blooms;
 use crate::copies::with_copies;
 use crate::error::QueryError;
 use crate::pruning::{Pruning, days};
 use crate::reader::CountingReaders;
-use crate::terms::Terms;
+use crate::terms::{Terms, listed};
 use crate::view::View;
 
 /// The store, as DataFusion is told to call it.
@@ -37,6 +38,15 @@ pub(crate) const STORE_URL: &str = "orgtrail://store";
 
 /// Bytes at a file's end that usually hold its footer.
 pub(crate) const FOOTER_HINT_BYTES: usize = 64 << 10;
+
+/// What may be left out of a scan.
+#[derive(Default)]
+pub(crate) struct RulingOut {
+    /// Rows for which this does not hold,
+    pub(crate) condition: Option<Arc<dyn PhysicalExpr>>,
+    /// and row groups that have none of these.
+    pub(crate) blooms: Arc<Blooms>,
+}
 
 /// All events that a view sees.
 #[derive(Debug)]
@@ -57,6 +67,7 @@ impl EventsTable {
         let pruning = Pruning::new(session, filters, &self.schema()).map_err(engine)?;
         let dates = self.view.dates(&pruning)?;
         let terms = Terms::of_filters(filters).and(self.terms.clone());
+        let blooms = Arc::new(Blooms::new(listed(filters)));
         let named = self.named(session, &terms, &dates).await;
         let mut files = self.view.files(&pruning, &dates, named.as_ref()).await?;
         (files.settled, files.copies) = with_copies(&self.view.snapshot, files.settled);
@@ -73,9 +84,9 @@ impl EventsTable {
             let keys: Vec<FieldRef> = keys.map(|key: Field| Arc::new(key)).collect();
             let table = TableSchema::builder(schema()).with_table_partition_cols(keys).build();
             let files = files.settled.iter().map(settled_file).collect();
-            plans.push(
-                self.scan_files(session, table, files, projection.clone(), None).map_err(engine)?,
-            );
+            let ruling_out = RulingOut { condition: None, blooms: Arc::clone(&blooms) };
+            let scan = self.scan_files(session, table, files, projection.clone(), ruling_out);
+            plans.push(scan.map_err(engine)?);
         }
         if !files.fresh.is_empty() || !files.copies.is_empty() {
             let table = TableSchema::from(fresh_schema());
@@ -85,9 +96,9 @@ impl EventsTable {
                 .chain(&files.copies)
                 .map(|file| PartitionedFile::new(file.path.as_str(), file.bytes))
                 .collect();
-            plans.push(
-                self.scan_files(session, table, files, projection.clone(), None).map_err(engine)?,
-            );
+            let ruling_out = RulingOut { condition: None, blooms: Arc::clone(&blooms) };
+            let scan = self.scan_files(session, table, files, projection.clone(), ruling_out);
+            plans.push(scan.map_err(engine)?);
         }
         if !tail.batches.is_empty() || plans.is_empty() {
             let share = tail.batches.len().div_ceil(partitions).max(1);
@@ -102,28 +113,29 @@ impl EventsTable {
         UnionExec::try_new(plans).map_err(engine)
     }
 
-    /// Scans files with these columns; what `condition` rules out may be left out.
+    /// Scans files with these columns.
     pub(crate) fn scan_files(
         &self,
         session: &dyn Session,
         table: TableSchema,
         files: Vec<PartitionedFile>,
         projection: Option<Vec<usize>>,
-        condition: Option<Arc<dyn PhysicalExpr>>,
+        ruling_out: RulingOut,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let readers = CountingReaders {
             store: self.view.store.clone(),
             opened: Arc::clone(&self.view.opened),
+            blooms: ruling_out.blooms,
         };
         let mut source = ParquetSource::new(table)
             .with_parquet_file_reader_factory(Arc::new(readers))
             .with_metadata_size_hint(FOOTER_HINT_BYTES)
             // Of an index all columns are wanted at once: in one request.
-            .with_pushdown_filters(condition.is_none())
+            .with_pushdown_filters(ruling_out.condition.is_none())
             .with_reorder_filters(true)
             .with_enable_page_index(true)
             .with_bloom_filter_on_read(true);
-        if let Some(condition) = condition {
+        if let Some(condition) = ruling_out.condition {
             source = source.with_predicate(condition);
         }
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());

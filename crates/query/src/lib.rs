@@ -17,7 +17,8 @@
 //! - `events_table`: what DataFusion sees; `pruning` chooses files, `reader`
 //!   counts what is read and remembers which files were opened
 //! - `terms` finds what a condition asks for by name, `lookup` leaves out the
-//!   files that an index says do not name it
+//!   files that an index says do not name it, `blooms` the row groups whose Bloom
+//!   filter does not know it
 //! - `copies` takes a day's copy for the organization at once where it is less to
 //!   read
 //! - [`Answer`]: the rows, then what they cover
@@ -30,6 +31,7 @@
 
 mod answer;
 mod as_sql;
+mod blooms;
 mod copies;
 mod coverage;
 mod ddl;

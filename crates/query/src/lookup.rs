@@ -19,7 +19,7 @@ use jiff::civil::Date;
 use std::sync::Arc;
 use table::{DataFile, IndexPart, TableSnapshot, index_schema};
 
-use crate::events_table::EventsTable;
+use crate::events_table::{EventsTable, RulingOut};
 use crate::terms::Terms;
 
 /// A day of fewer files is read without asking its index.
@@ -119,7 +119,7 @@ impl EventsTable {
             TableSchema::from(Arc::clone(&schema)),
             objects,
             None,
-            Some(Arc::clone(&condition)),
+            RulingOut { condition: Some(Arc::clone(&condition)), ..RulingOut::default() },
         )?;
         let chosen = Arc::new(FilterExec::try_new(condition, scan)?);
         let mut files = BTreeSet::new();

@@ -24,6 +24,8 @@ use futures::future::BoxFuture;
 use object_store::path::Path;
 use store::Store;
 
+use crate::blooms::Blooms;
+
 /// Opened files that are remembered: the last ones, since a failure follows its
 /// file closely.
 const OPENED_MAX: usize = 4_096;
@@ -72,6 +74,8 @@ impl Opened {
 pub(crate) struct CountingReaders {
     pub(crate) store: Store,
     pub(crate) opened: Arc<Opened>,
+    /// What rules out row groups.
+    pub(crate) blooms: Arc<Blooms>,
 }
 
 impl ParquetFileReaderFactory for CountingReaders {
@@ -89,6 +93,7 @@ impl ParquetFileReaderFactory for CountingReaders {
             file_bytes: file.object_meta.size,
             footer_hint_bytes: metadata_size_hint,
             opened: Arc::clone(&self.opened),
+            blooms: Arc::clone(&self.blooms),
         }))
     }
 }
@@ -99,6 +104,7 @@ struct CountingReader {
     file_bytes: u64,
     footer_hint_bytes: Option<usize>,
     opened: Arc<Opened>,
+    blooms: Arc<Blooms>,
 }
 
 impl fmt::Debug for CountingReader {
@@ -127,6 +133,27 @@ impl CountingReader {
         self.store.reads().count_ranges(ranges);
         Ok(parts)
     }
+
+    async fn footer(
+        &mut self,
+        options: Option<&ArrowReaderOptions>,
+    ) -> ParquetResult<Arc<ParquetMetaData>> {
+        // Several parts of one file are read at once; they share its footer.
+        if let Some(footer) = self.opened.footer(&self.path) {
+            return Ok(footer);
+        }
+        let policy =
+            options.map_or(PageIndexPolicy::Optional, ArrowReaderOptions::column_index_policy);
+        let (file_bytes, hint) = (self.file_bytes, self.footer_hint_bytes);
+        let footer = ParquetMetaDataReader::new()
+            .with_page_index_policy(policy)
+            .with_prefetch_hint(hint)
+            .load_and_finish(&mut *self, file_bytes)
+            .await?;
+        let footer = Arc::new(footer);
+        self.opened.keep_footer(&self.path, &footer);
+        Ok(footer)
+    }
 }
 
 impl AsyncFileReader for CountingReader {
@@ -146,21 +173,9 @@ impl AsyncFileReader for CountingReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         async move {
-            // Several parts of one file are read at once; they share its footer.
-            if let Some(footer) = self.opened.footer(&self.path) {
-                return Ok(footer);
-            }
-            let policy =
-                options.map_or(PageIndexPolicy::Optional, ArrowReaderOptions::column_index_policy);
-            let (file_bytes, hint) = (self.file_bytes, self.footer_hint_bytes);
-            let footer = ParquetMetaDataReader::new()
-                .with_page_index_policy(policy)
-                .with_prefetch_hint(hint)
-                .load_and_finish(&mut *self, file_bytes)
-                .await?;
-            let footer = Arc::new(footer);
-            self.opened.keep_footer(&self.path, &footer);
-            Ok(footer)
+            let footer = self.footer(options).await?;
+            let (path, blooms) = (self.path.clone(), Arc::clone(&self.blooms));
+            blooms.narrow(&path, footer, self).await
         }
         .boxed()
     }

@@ -5,11 +5,15 @@
 //! at only if the index is made of it (`table`'s `index`), and a value only if its
 //! form makes it an indicator.
 
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use event::indicator::is_indicator;
+use table::schema::INDICATORS;
 
 use crate::filter::EventFilter;
 use crate::pattern::Pattern;
@@ -40,7 +44,8 @@ pub(crate) struct Terms(pub(crate) Vec<Vec<String>>);
 impl Terms {
     /// What the conjuncts of a condition ask for.
     pub(crate) fn of_filters(filters: &[Expr]) -> Self {
-        Self(filters.iter().flat_map(split_conjunction).filter_map(any_of).collect())
+        let conjuncts = filters.iter().flat_map(split_conjunction);
+        Self(conjuncts.filter_map(|condition| any_of(condition, &indexed)).collect())
     }
 
     /// What the values of [`EventFilter::named`] ask for, which no expression says
@@ -65,13 +70,43 @@ impl Terms {
     }
 }
 
-/// The indicators of which one must be named for a condition to hold.
-fn any_of(condition: &Expr) -> Option<Vec<String>> {
+/// Of each set, a wanted row has one in its list `indicators`: whatever form they have.
+pub(crate) fn listed(filters: &[Expr]) -> Vec<Vec<String>> {
+    let conjuncts = filters.iter().flat_map(split_conjunction);
+    conjuncts.filter_map(|condition| any_of(condition, &in_list)).collect()
+}
+
+/// The texts of which one must be named for a condition to hold.
+fn any_of(condition: &Expr, of: &dyn Fn(&Expr) -> Option<Vec<String>>) -> Option<Vec<String>> {
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            let mut both = any_of(left)?;
-            both.extend(any_of(right)?);
+            let mut both = any_of(left, of)?;
+            both.extend(any_of(right, of)?);
             Some(both)
+        }
+        _ => of(condition),
+    }
+}
+
+/// Those of which one must be in the list of a row.
+fn in_list(condition: &Expr) -> Option<Vec<String>> {
+    let Expr::ScalarFunction(call) = condition else { return None };
+    let [list, wanted] = call.args.as_slice() else { return None };
+    if path_of(list).as_deref() != Some(INDICATORS) {
+        return None;
+    }
+    match call.name() {
+        "array_has" => Some(vec![literal(wanted)?]),
+        "array_has_any" => literals(wanted),
+        _ => None,
+    }
+}
+
+/// The indicators of which one must be named.
+fn indexed(condition: &Expr) -> Option<Vec<String>> {
+    match condition {
+        Expr::ScalarFunction(_) => {
+            in_list(condition).filter(|texts| texts.iter().all(|text| is_indicator(text)))
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
             let equal = |column: &Expr, value: &Expr| Some(vec![indicator(column, value)?]);
@@ -142,10 +177,29 @@ fn literal(expr: &Expr) -> Option<String> {
     }
 }
 
+/// The texts of a constant array.
+fn literals(array: &Expr) -> Option<Vec<String>> {
+    match array {
+        Expr::Cast(cast) => literals(&cast.expr),
+        Expr::ScalarFunction(call) if call.name() == "make_array" => {
+            call.args.iter().map(literal).collect()
+        }
+        Expr::Literal(value, _) => {
+            let ScalarValue::List(list) = value else { return None };
+            let item = (list.len() == 1 && list.is_valid(0)).then(|| list.value(0))?;
+            let texts = cast(&item, &DataType::Utf8).ok()?;
+            // A null in it is equal to nothing.
+            Some(texts.as_string::<i32>().iter().flatten().map(str::to_owned).collect())
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use datafusion::functions::core::expr_ext::FieldAccessor;
-    use datafusion::logical_expr::{col, lit};
+    use datafusion::functions_nested::expr_fn::{array_has, array_has_any, make_array};
+    use datafusion::logical_expr::{col, lit, not};
 
     use super::*;
 
@@ -168,6 +222,11 @@ mod tests {
         assert_eq!(terms(key().eq(lit(KEY)).or(key().eq(lit(OTHER)))), [[KEY, OTHER]]);
         let address = col("sourceipaddress").eq(lit("198.51.100.7"));
         assert_eq!(terms(key().eq(lit(KEY)).and(address)), [[KEY], ["198.51.100.7"]]);
+        let has = |text: &str| array_has(col("indicators"), lit(text));
+        assert_eq!(terms(has(KEY)), [[KEY]]);
+        assert_eq!(terms(has(KEY).or(key().eq(lit(OTHER)))), [[KEY, OTHER]]);
+        let any = array_has_any(col("indicators"), make_array(vec![lit(KEY), lit(OTHER)]));
+        assert_eq!(terms(any), [[KEY, OTHER]]);
         let issuer = col("useridentity").field("sessioncontext").field("sessionissuer");
         let role = "arn:aws:iam::123456789012:role/admin";
         assert_eq!(terms(issuer.field("arn").eq(lit(role))), [[role]]);
@@ -182,6 +241,20 @@ mod tests {
         assert_eq!(terms(key().eq(lit(KEY)).or(col("eventname").eq(lit("x")))), none);
         assert_eq!(terms(col("useragent").eq(lit("198.51.100.7"))), none);
         assert_eq!(terms(col("eventid").eq(lit(KEY))), none);
+        let has = |text: &str| array_has(col("indicators"), lit(text));
+        assert_eq!(terms(has("alice")), none, "a session's name");
+        assert_eq!(terms(has(KEY).or(col("indicators").is_null())), none);
+        assert_eq!(terms(not(has(KEY))), none);
+        assert_eq!(terms(array_has(col("others"), lit(KEY))), none);
+    }
+
+    #[test]
+    fn lists_are_asked_for_whatever_they_name() {
+        let has = |text: &str| array_has(col("indicators"), lit(text));
+        assert_eq!(listed(&[has("alice").or(has(KEY))]), [["alice", KEY]]);
+        assert_eq!(listed(&[has("alice").and(has(KEY))]), [["alice"], [KEY]]);
+        let none: Vec<Vec<String>> = Vec::new();
+        assert_eq!(listed(&[key().eq(lit(KEY)), has(KEY).or(key().eq(lit(KEY)))]), none);
     }
 
     #[test]

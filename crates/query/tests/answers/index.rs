@@ -241,3 +241,100 @@ async fn questions_across_the_organization_read_a_days_copy_and_find_the_same() 
         }
     }
 }
+
+async fn count(world: &World, condition: &str) -> (i64, Coverage) {
+    let sql = format!("SELECT count(*) FROM events WHERE {condition}");
+    let mut answer = world.engine().sql(&sql).await.expect("an answer");
+    let rows = answer.rest().await.expect("rows");
+    let count = rows.first().expect("a row").column(0).as_primitive::<Int64Type>().value(0);
+    (count, answer.coverage())
+}
+
+/// Whether the members of a record that are looked at name it.
+fn names(record: &serde_json::Value, name: &str) -> bool {
+    let members = [
+        "userIdentity",
+        "sourceIPAddress",
+        "recipientAccountId",
+        "vpcEndpointId",
+        "resources",
+        "requestParameters",
+        "responseElements",
+        "additionalEventData",
+        "serviceEventDetails",
+    ];
+    let mut found = false;
+    for value in members.iter().filter_map(|member| record.get(member)) {
+        each_indicator_in_json(&value.to_string(), &mut |text| found |= text == name);
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rows_list_is_what_they_name_with_an_index_and_without() {
+    let mut world = settled().await;
+    let wanted = indicators(&world);
+    let mut before = Vec::new();
+    for name in &wanted {
+        let (listed, coverage) = count(&world, &format!("array_has(indicators, '{name}')")).await;
+        let naming = world.written.iter().filter(|record| names(record, name)).count();
+        assert_eq!(listed, i64::try_from(naming).expect("few"), "{name}");
+        before.push((listed, coverage.files));
+    }
+    index(&mut world).await;
+    let mut fewer = 0;
+    for (name, (listed, files)) in wanted.iter().zip(before) {
+        for condition in [
+            format!("array_has(indicators, '{name}')"),
+            format!("contains(indicators, '{name}')"),
+            format!("'{name}' = ANY(indicators)"),
+            format!("array_has_any(indicators, ['{name}', 'AKIANOBODYKNOWSTHISX'])"),
+        ] {
+            let (again, coverage) = count(&world, &condition).await;
+            assert_eq!(again, listed, "{condition}");
+            fewer += u64::from(coverage.files < files);
+        }
+    }
+    assert!(fewer > 40, "{fewer} of {} questions opened fewer files", 4 * wanted.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_groups_whose_bloom_filter_does_not_know_a_name_are_not_read() {
+    let mut world = World::new().await;
+    let noise = |number: u64| {
+        let mut state = number;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{:016x}", state ^ (state >> 29))
+        };
+        (0..8).map(|_| next()).collect::<String>()
+    };
+    let lines: Vec<Vec<u8>> = (0..6_000)
+        .map(|number| {
+            format!(
+                "{{\"eventVersion\":\"1.08\",\"userIdentity\":{{\"type\":\"AssumedRole\",\
+                 \"principalId\":\"AROA{number:016}:session-{number}\"}},\
+                 \"eventTime\":\"2026-11-18T12:00:00Z\",\"eventSource\":\"s3.amazonaws.com\",\
+                 \"eventName\":\"GetObject\",\"awsRegion\":\"eu-west-1\",\
+                 \"requestParameters\":{{\"key\":\"{}\"}},\
+                 \"eventID\":\"00000000-0000-0000-0000-{number:012}\",\
+                 \"recipientAccountId\":\"111122223333\"}}",
+                noise(number)
+            )
+            .into_bytes()
+        })
+        .collect();
+    world.write(&lines).await;
+    world.pass().await;
+    settle(&mut world).await;
+    let ask = async |name: &str| {
+        let condition = format!("array_has(indicators, '{name}') AND requestparameters <> ''");
+        let (count, coverage) = count(&world, &condition).await;
+        (count, coverage.file_bytes)
+    };
+    let (there, bytes) = ask("session-17").await;
+    let (absent, spared) = ask("session-17000").await;
+    assert_eq!((there, absent), (1, 0));
+    assert_eq!(ask("AROA0000000000000017").await.0, 1);
+    assert!(spared * 2 < bytes, "{spared} of {bytes} bytes");
+}

@@ -1,0 +1,134 @@
+//! Leaves out row groups by the Bloom filters of what rows name.
+//!
+//! A condition `array_has(indicators, 'X')` holds in no row of a row group whose filter
+//! does not know X. The filter is asked when a file's footer has been read, and what is
+//! left out is taken off the footer that the engine sees. A row group without a filter,
+//! of a fresh file or of an earlier release, is never left out.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::parquet::arrow::async_reader::AsyncFileReader;
+use datafusion::parquet::bloom_filter::Sbbf;
+use datafusion::parquet::errors::Result;
+use datafusion::parquet::file::metadata::{
+    ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData,
+};
+use object_store::path::Path;
+use tokio::sync::OnceCell;
+
+/// The column, as Parquet names it.
+const COLUMN: &str = "indicators.list.element";
+
+/// A row group of fewer bytes is read sooner than its filter.
+const GROUP_BYTES_MIN: i64 = 256 << 10;
+
+/// Footers that are kept, for files read in several parts.
+const KEPT_MAX: usize = 128;
+
+type Footer = Arc<ParquetMetaData>;
+
+/// What a scan asks filters for.
+#[derive(Default)]
+pub(crate) struct Blooms {
+    /// Of each set, a wanted row names one at least.
+    any_of: Vec<Vec<String>>,
+    kept: Mutex<VecDeque<(Path, Arc<OnceCell<Footer>>)>>,
+}
+
+impl fmt::Debug for Blooms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blooms").field("any_of", &self.any_of).finish_non_exhaustive()
+    }
+}
+
+impl Blooms {
+    /// Asks for rows whose lists have one of each set.
+    pub(crate) fn new(any_of: Vec<Vec<String>>) -> Self {
+        Self { any_of, kept: Mutex::default() }
+    }
+
+    /// A file's footer without the row groups in which no row is wanted.
+    ///
+    /// # Errors
+    /// As the reader.
+    pub(crate) async fn narrow(
+        &self,
+        path: &Path,
+        footer: Footer,
+        reader: &mut impl AsyncFileReader,
+    ) -> Result<Footer> {
+        if self.any_of.is_empty() {
+            return Ok(footer);
+        }
+        let cell = self.cell(path);
+        let narrowed = cell.get_or_try_init(|| async {
+            let wanted = self.wanted(&footer, reader).await?;
+            Ok(if wanted.iter().all(|wanted| *wanted) { footer } else { only(&footer, &wanted) })
+        });
+        narrowed.await.cloned()
+    }
+
+    fn cell(&self, path: &Path) -> Arc<OnceCell<Footer>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, cell)) = kept.iter().find(|(kept, _)| kept == path) {
+            return Arc::clone(cell);
+        }
+        let cell = Arc::new(OnceCell::new());
+        kept.push_front((path.clone(), Arc::clone(&cell)));
+        kept.truncate(KEPT_MAX);
+        cell
+    }
+
+    /// Of each row group, whether it may have wanted rows.
+    async fn wanted(
+        &self,
+        footer: &ParquetMetaData,
+        reader: &mut impl AsyncFileReader,
+    ) -> Result<Vec<bool>> {
+        let mut wanted = vec![true; footer.num_row_groups()];
+        let places = footer.row_groups().iter().enumerate();
+        let (groups, ranges): (Vec<usize>, Vec<_>) =
+            places.filter_map(|(group, of)| Some((group, filter_range(of)?))).unzip();
+        if groups.is_empty() {
+            return Ok(wanted);
+        }
+        let filters = reader.get_byte_ranges(ranges).await?;
+        for (group, filter) in groups.into_iter().zip(filters) {
+            // What cannot be read as a filter rules out nothing.
+            let Ok(filter) = Sbbf::from_bytes(&filter) else { continue };
+            let may_have =
+                |texts: &Vec<String>| texts.iter().any(|text| filter.check(text.as_str()));
+            if let Some(wanted) = wanted.get_mut(group) {
+                *wanted = self.any_of.iter().all(may_have);
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// Where a row group's filter lies, if it is worth reading.
+fn filter_range(group: &RowGroupMetaData) -> Option<std::ops::Range<u64>> {
+    if group.compressed_size() < GROUP_BYTES_MIN {
+        return None;
+    }
+    let mut columns = group.columns().iter();
+    let column = columns.find(|column| column.column_path().string() == COLUMN)?;
+    let from = u64::try_from(column.bloom_filter_offset()?).ok()?;
+    let length = u64::try_from(column.bloom_filter_length()?).ok()?;
+    Some(from..from.checked_add(length)?)
+}
+
+/// The footer with the wanted row groups only.
+fn only(footer: &ParquetMetaData, wanted: &[bool]) -> Footer {
+    fn chosen<T: Clone>(all: &[T], wanted: &[bool]) -> Vec<T> {
+        let pairs = all.iter().zip(wanted);
+        pairs.filter(|(_, wanted)| **wanted).map(|(one, _)| one.clone()).collect()
+    }
+    let builder = ParquetMetaDataBuilder::new(footer.file_metadata().clone())
+        .set_row_groups(chosen(footer.row_groups(), wanted))
+        .set_column_index(footer.column_index().map(|index| chosen(index, wanted)))
+        .set_offset_index(footer.offset_index().map(|index| chosen(index, wanted)));
+    Arc::new(builder.build())
+}
