@@ -691,29 +691,37 @@ def judge(rows):
     passes = {}
     for row in rows:
         passes.setdefault(row["pass"], []).append(row)
+    copies, reused = set(), set()
     for number in sorted(passes, key=lambda number: passes[number][0]["orgtrail_record"]):
         group = passes[number]
         dates = {day for row in group for day in (row["date"], row["also"] or DATE_UNKNOWN)}
-        seen = {digest for digest, day in kept[:VARIANTS_MAX] if day in dates}
+        earlier = [row for row in kept[:VARIANTS_MAX] if row["date"] in dates]
+        seen = {row["digest"] for row in earlier}
         first, added = None, []
-        judged = {}
         for row in group:
             at = row["orgtrail_record"], row["orgtrail_row"]
             if row["digest"] in seen:
-                judged[at] = True, False
+                copies.add(at)
                 continue
             seen.add(row["digest"])
-            judged[at] = False, len(seen) > 1
-            if len(seen) > 1 and first is not None:
-                judged[first] = False, True
-                first = None
-            elif len(seen) == 1:
+            if len(seen) == 1:
                 first = at
+            else:
+                reused |= {at, first or at}
+                together = (one for one in earlier if share_a_day(one, row))
+                reused |= {(one["orgtrail_record"], one["orgtrail_row"]) for one in together}
             if len(seen) <= VARIANTS_MAX:
-                added.append((row["digest"], row["date"]))
+                added.append(row)
         kept += added
-        for (record, line), (is_copy, is_reused) in judged.items():
-            yield record, line, is_copy, is_reused
+    for row in rows:
+        at = row["orgtrail_record"], row["orgtrail_row"]
+        yield *at, at in copies, at in reused
+
+
+def share_a_day(one, other):
+    """Whether rows of two passes are of one date, or happened on one day."""
+    days = [row["also"] or row["date"] for row in (one, other)]
+    return one["date"] == other["date"] or days[0] == days[1]
 
 
 JUDGED = "orgtrail_record long, orgtrail_row long, is_copy boolean, is_reused boolean"

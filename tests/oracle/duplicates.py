@@ -38,7 +38,7 @@ class Events:
 
     def problems(self):
         """Every record of a reused eventID says so, the first one of a day perhaps not:
-        an earlier pass may have written it. No other row says so."""
+        its file may not have been written again since. No other row says so."""
         for (account, event_id), records in self.seen.items():
             dates = set()
             for at, row, date in records.values():

@@ -12,7 +12,8 @@
 //! times, however many files come. A day that is over is merged as soon as two
 //! files are worth it, the day that still grows when [`OPEN_FILES_MIN`] are.
 //! Events that come late so make a small file beside the large one, and join it
-//! when they are many. What is already of the target size is left alone.
+//! when they are many. What is already of the target size is left alone. Beside that, a file
+//! is written again if it holds rows that wait for their mark ([`crate::marks`]).
 //!
 //! # Safety
 //! At most one intent is open, so passes wait while one compaction runs; each is
@@ -32,6 +33,7 @@ use crate::checkpoint::date_files;
 use crate::error::TableError;
 use crate::layout::{Layout, Place};
 use crate::log::{Body, CompactCommit, CompactIntent, DataFile};
+use crate::marks::Marks;
 use crate::partition::Partition;
 use crate::pass::check_row_format;
 use crate::schema::ROW_FORMAT_VERSION;
@@ -68,8 +70,16 @@ pub struct CompactReport {
     pub more: bool,
 }
 
-/// Which files of a date were looked at and found well.
-pub(crate) type Examined = BTreeMap<Date, (DateFiles, bool)>;
+/// Dates that were looked at and found well.
+pub(crate) type Examined = BTreeMap<Date, Examination>;
+
+/// What was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Examination {
+    files: DateFiles,
+    is_over: bool,
+    marks: Marks,
+}
 
 impl Table {
     /// Merges small files of partitions until none are worth it, or `stop`
@@ -155,15 +165,23 @@ impl Table {
         for date in dates {
             let Some(files) = self.state.dates.get(&date).cloned() else { continue };
             let is_over = date < today;
-            let seen = (files, is_over);
+            let seen = Examination { files, is_over, marks: self.state.marks.of_date(date) };
             if self.examined.get(&date) == Some(&seen) {
                 continue;
             }
-            let mut files = date_files(&self.store, &seen.0).await?;
+            let mut files = date_files(&self.store, &seen.files).await?;
             if let Some(rebuild) = &self.state.rebuild {
                 files.retain(|file| !rebuild.is_old(&file.path));
             }
-            let groups = worth_merging(files, is_over, &limits);
+            let mut to_mark = self.files_to_mark(&files, &seen.marks).await?;
+            let mut groups = worth_merging(files, is_over, &limits);
+            // One intent merges one group of a partition: it is marked then, or next time.
+            for group in &groups {
+                if let Some(partition) = group.first().and_then(|file| file.partition.as_ref()) {
+                    to_mark.remove(partition);
+                }
+            }
+            groups.extend(to_mark.into_values());
             if groups.is_empty() {
                 self.examined.insert(date, seen);
             }
@@ -186,8 +204,8 @@ impl Table {
     ) -> Result<CompactReport, TableError> {
         check_row_format(number, intent.row_format)?;
         let groups = self.inputs_of(number, &intent).await?;
-        let files = match self.files_of(number, &intent, &groups).await {
-            Ok(files) => files,
+        let (files, marked) = match self.files_of(number, &intent, &groups).await {
+            Ok(made) => made,
             Err(error) => {
                 self.unless_finished(number, error).await?;
                 return Ok(CompactReport::default());
@@ -207,7 +225,7 @@ impl Table {
             return Err(TableError::Contradiction { number, what });
         }
         let touched = files.iter().filter_map(|file| file.partition.clone()).collect();
-        let commit = CompactCommit { intent: number, rows: report.rows, files, replaced };
+        let commit = CompactCommit { intent: number, rows: report.rows, files, replaced, marked };
         if self.append(&Body::CompactCommit(commit)).await? == Won::Theirs {
             self.refresh().await?;
         }
@@ -215,21 +233,25 @@ impl Table {
         Ok(report)
     }
 
-    /// The files that take the place of these: merged from them, or moved in.
+    /// The files that take the place of these, merged from them or moved in, and the rows
+    /// that got their mark.
     async fn files_of(
         &self,
         number: u64,
         intent: &CompactIntent,
         groups: &[Vec<DataFile>],
-    ) -> Result<Vec<DataFile>, TableError> {
+    ) -> Result<(Vec<DataFile>, Marks), TableError> {
+        let (mut files, mut marked) = (Vec::new(), Marks::default());
         if !intent.staged.is_empty() {
-            return self.move_in(number, &intent.staged).await;
+            // Rows that wait for a mark are looked for in these files afterwards.
+            return Ok((self.move_in(number, &intent.staged).await?, marked));
         }
-        let mut files = Vec::new();
         for group in groups {
-            files.extend(self.merge(number, intent.file_rows_max, group).await?);
+            let merged = self.merge(number, intent.file_rows_max, group).await?;
+            files.extend(merged.0);
+            marked.absorb(merged.1);
         }
-        Ok(files)
+        Ok((files, marked))
     }
 
     /// The files that an intent pins, as the table lists them.

@@ -15,7 +15,9 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaDataReader, RowGroupMetaData,
+};
 use parquet::file::statistics::Statistics;
 
 /// A good first guess at how many of a file's last bytes hold its footer.
@@ -56,7 +58,7 @@ impl Footer {
     /// Each row group's byte range in the file.
     #[must_use]
     pub fn row_groups(&self) -> Vec<Range<u64>> {
-        self.groups().iter().map(range_of).collect()
+        self.groups().iter().map(|group| range_of(group.columns())).collect()
     }
 
     /// The days of row group `index`, since 1970-01-01, where its file has them as a
@@ -98,17 +100,30 @@ impl Footer {
         bytes: Bytes,
         batch_rows: usize,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>> + use<>, ParquetError> {
-        self.read_projected(index, bytes, batch_rows, ProjectionMask::all())
+        let range = self.groups().get(index).map_or(0..0, |group| range_of(group.columns()));
+        self.read_projected(index, (range, bytes), batch_rows, ProjectionMask::all())
     }
 
-    /// The same with only the top-level columns of these names.
+    /// The range that holds the top-level columns of these names in row group `index`.
+    #[must_use]
+    pub fn columns_range(&self, index: usize, columns: &[&str]) -> Range<u64> {
+        let of_group = self.groups().get(index).map_or(&[][..], RowGroupMetaData::columns);
+        let name_of = |column: &ColumnChunkMetaData| column.column_path().parts().first().cloned();
+        let is_wanted = |column: &&ColumnChunkMetaData| {
+            name_of(column).is_some_and(|name| columns.contains(&name.as_str()))
+        };
+        range_of(of_group.iter().filter(is_wanted))
+    }
+
+    /// Reads only the top-level columns of these names of row group `index`, from a range
+    /// of the file that holds them and its bytes.
     ///
     /// # Errors
     /// As [`Footer::read`].
     pub fn read_columns(
         &self,
         index: usize,
-        bytes: Bytes,
+        bytes: (Range<u64>, Bytes),
         batch_rows: usize,
         columns: &[&str],
     ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>> + use<>, ParquetError> {
@@ -119,25 +134,36 @@ impl Footer {
         self.read_projected(index, bytes, batch_rows, mask)
     }
 
+    /// The least and the greatest number in a top-level column of row group `index`,
+    /// where the file knows them.
+    #[must_use]
+    pub fn numbers(&self, index: usize, column: &str) -> Option<RangeInclusive<i64>> {
+        let columns = self.groups().get(index)?.columns().iter();
+        let mut of_name = columns.filter(|one| one.column_path().string() == column);
+        match of_name.next()?.statistics()? {
+            Statistics::Int64(numbers) => Some(*numbers.min_opt()?..=*numbers.max_opt()?),
+            _ => None,
+        }
+    }
+
     fn read_projected(
         &self,
         index: usize,
-        bytes: Bytes,
+        (range, bytes): (Range<u64>, Bytes),
         batch_rows: usize,
         columns: ProjectionMask,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>> + use<>, ParquetError> {
-        let group = self.groups().get(index).ok_or_else(|| {
-            ParquetError::General(format!(
-                "the file has {} row groups, not {index}",
-                self.groups().len()
-            ))
-        })?;
+        let groups = self.groups().len();
+        if index >= groups {
+            let what = format!("the file has {groups} row groups, not {index}");
+            return Err(ParquetError::General(what));
+        }
         let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(self.reader.clone())
             .with_row_groups(vec![index])
             .with_projection(columns)
             .with_batch_size(batch_rows)
             .build()?;
-        decoder.push_range(range_of(group), bytes)?;
+        decoder.push_range(range, bytes)?;
         let batches = match decoder.try_next_reader()? {
             DecodeResult::Data(reader) => Some(reader),
             DecodeResult::Finished => None,
@@ -156,8 +182,8 @@ impl Footer {
 }
 
 /// From the first byte of its first column to the last byte of its last one.
-fn range_of(group: &RowGroupMetaData) -> Range<u64> {
-    let columns = group.columns().iter().map(|column| {
+fn range_of<'a>(columns: impl IntoIterator<Item = &'a ColumnChunkMetaData>) -> Range<u64> {
+    let columns = columns.into_iter().map(|column| {
         let (start, length) = column.byte_range();
         start..start + length
     });

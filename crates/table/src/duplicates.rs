@@ -3,7 +3,8 @@
 //! Two records of one account with the same eventID and equal JSON are one
 //! event, whoever delivered them and however far apart: the first in the
 //! journal's order is the row, the others are counted. Records with the same
-//! eventID and other JSON all stay, and say so in `anomalies`. A record without
+//! eventID and other JSON all stay, and say so in `anomalies`; one that is in a file when
+//! another comes says so when its file is next written ([`crate::marks`]). A record without
 //! an eventID (none, no text, or an empty one) is never anything's duplicate.
 //!
 //! # How, and what it costs
@@ -22,48 +23,64 @@
 //! event; `benches/passes.rs` prints its share of a pass.
 //!
 //! The outcome depends on the journal, the folded log and the runs that it
-//! names, so whoever finishes a pass finds the same.
+//! names, so whoever finishes a pass finds the same. A rebuild looks in both directions:
+//! what is earlier than a pass makes duplicates of its rows, and what is later marks them.
 //!
 //! # Bounds
 //! Of one eventID at most [`VARIANTS_MAX`] different records are remembered, and
-//! a pass reads at most [`EARLIER_MAX`] lines again. What lies past a bound
+//! a pass reads at most `EVENTS_MAX` lines again. What lies past a bound
 //! stays a row. A journal segment that is missing or damaged, or has expired, cannot
 //! prove that two events are one, so then both stay. A rebuild cannot know then what
 //! its pass found, and leaves such a row out: its partition stays as it is.
+//!
+//! Layout: `earlier` (events read again), `judge` (what rows are to them).
+
+mod earlier;
+mod judge;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use event::{AccountId, AgentName, json, time};
-use identity::SpeaksFor;
-use integrity::{Hash, sha256};
-use jiff::Timestamp;
+use event::{AccountId, time};
 use jiff::civil::Date;
-use journal::{Journal, JournalError, State as JournalState};
+use journal::{Journal, State as JournalState};
 use seam::Blocking;
+use serde::{Deserialize, Serialize};
 use store::Store;
 
 use crate::error::TableError;
 use crate::files::RowAt;
-use crate::keys::{Entry, Key, KeyCache, NewKeys, Place};
+use crate::keys::{Key, KeyCache, Place};
 use crate::partition::{DATE_UNKNOWN, Partition, date_of};
-use crate::row::{RecordJson, RowSource, identify};
-use crate::schema::{ANOMALIES, JOURNAL_RECORD, JOURNAL_ROW};
-use crate::state::KeyRun;
+use crate::schema::{JOURNAL_RECORD, JOURNAL_ROW};
+use crate::state::TableState;
+use earlier::{Events, Seen};
+use judge::judge;
+pub(crate) use judge::{Found, by_batch, mark};
 
 /// Different records of one eventID that are remembered.
 const VARIANTS_MAX: usize = 64;
 
-/// Earlier lines that one search reads.
-const EARLIER_MAX: usize = 1 << 20;
+/// By which rules a pass tells duplicates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DuplicateRules {
+    /// Of rows that share an eventID those of later passes are marked.
+    #[default]
+    LaterMarked,
+    /// All of them are.
+    AllMarked,
+}
 
-/// The anomaly of a record whose eventID another record of its account has.
-pub(crate) const EVENT_ID_REUSED: &str = "event_id_reused";
+impl DuplicateRules {
+    /// Whether they are those that an intent need not name.
+    pub(crate) fn are_first(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// A row with an eventID.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +116,7 @@ pub(crate) fn add_keyed<'a>(
             let Some(key) = Key::new(partition.account, ids.value(row)) else { continue };
             let Some(place) = Place::new(record, line) else { continue };
             let is_displaced = partition.date == DATE_UNKNOWN && !times.is_null(row);
-            let also = is_displaced.then(|| date_of(time::day_of(times.value(row)))).flatten();
+            let also = is_displaced.then(|| true_day(times.value(row))).flatten();
             rows.push(KeyedRow {
                 key,
                 place,
@@ -113,63 +130,36 @@ pub(crate) fn add_keyed<'a>(
     Ok(())
 }
 
-/// What was found about some rows.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// Rows whose event another row holds.
-    pub(crate) duplicates: BTreeSet<RowAt>,
-    /// Rows that share their eventID with another record.
-    pub(crate) reused: BTreeSet<RowAt>,
-    /// The keys of the rows that stay.
-    pub(crate) new_keys: NewKeys,
+/// The UTC day of a time, if it is a date.
+fn true_day(micros: i64) -> Option<Date> {
+    date_of(time::day_of(micros))
 }
 
-/// Where to look for earlier events.
+/// Where to look for other events.
 #[derive(Debug)]
 pub(crate) struct Search<'a> {
     pub(crate) store: &'a Store,
     pub(crate) journal: &'a Journal,
     /// Knows the streams of every line up to the rows.
     pub(crate) streams: &'a JournalState,
-    pub(crate) keys: &'a BTreeMap<Date, Vec<KeyRun>>,
-    /// Only events of journal records before this one are earlier,
-    pub(crate) before: u64,
-    /// and those up to this one are not read any more.
-    pub(crate) expired: u64,
-    /// What becomes of a row whose earlier event cannot be read.
-    pub(crate) unread: Unread,
+    /// Names the keys of events, and knows what has expired.
+    pub(crate) state: &'a TableState,
+    /// Whose rows they are.
+    pub(crate) asker: Asker,
     pub(crate) cache: &'a mut KeyCache,
     pub(crate) blocking: Blocking,
 }
 
-/// What becomes of a row that may be a copy of an event that cannot be read.
+/// Who wants to know about rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unread {
-    /// It stays: twice can be told apart later, where lost cannot be undone.
-    Stays,
-    /// It is left out, since a pass has decided already.
-    LeftOut,
+pub(crate) enum Asker {
+    /// A pass that begins at this journal record. A row whose earlier event cannot be
+    /// read stays: twice can be told apart later, where lost cannot be undone.
+    Pass(u64),
+    /// A rebuild, of the pass over these records. Such a row is left out, since the pass
+    /// has decided already.
+    Rebuild(u64, u64),
 }
-
-/// Earlier events.
-#[derive(Debug, Default)]
-struct Earlier {
-    /// Sorted by key.
-    events: Vec<(Key, Event)>,
-    /// Keys of those that cannot be read.
-    unread: BTreeSet<Key>,
-}
-
-/// An event, as far as it is compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Event {
-    account: AccountId,
-    id: String,
-    json: Hash,
-}
-
-/// Who delivers a stream.
-type Origin = (AccountId, AgentName, SpeaksFor);
 
 impl Search<'_> {
     /// Looks for the duplicates among rows, and of earlier rows.
@@ -180,24 +170,33 @@ impl Search<'_> {
     ) -> Result<Found, TableError> {
         rows.sort_unstable_by_key(|row| (row.key, row.place));
         let seen = self.seen(&rows).await?;
-        let Earlier { events, unread } = self.read(seen).await?;
+        let (from, to) = match self.asker {
+            Asker::Pass(from) => (from, u64::MAX),
+            Asker::Rebuild(from, to) => (from, to),
+        };
+        let (earlier, others): (Vec<Seen>, Vec<Seen>) =
+            seen.into_iter().partition(|(entry, _)| entry.place.record() < from);
+        let later = others.into_iter().filter(|(entry, _)| entry.place.record() > to).collect();
+        let (earlier, later) = (self.read(earlier).await?, self.read(later).await?);
         let mut left_out = BTreeSet::new();
-        if self.unread == Unread::LeftOut {
-            let unsure = rows.extract_if(.., |row| unread.contains(&row.key));
+        if matches!(self.asker, Asker::Rebuild(..)) {
+            let is_unsure = |key: &Key| earlier.unread.contains(key) || later.unread.contains(key);
+            let unsure = rows.extract_if(.., |row| is_unsure(&row.key));
             left_out.extend(unsure.map(|row| row.at));
         }
-        let judged = self.blocking.run(move || judge(&rows, &events, &batches)).await;
+        let (Events { events: earlier, .. }, Events { events: later, .. }) = (earlier, later);
+        let judged = self.blocking.run(move || judge(&rows, &earlier, &later, &batches)).await;
         let mut found = judged.map_err(|error| TableError::Encode(error.to_string()))?;
         found.duplicates.extend(left_out);
         Ok(found)
     }
 
-    /// The entries of earlier runs that have a key of these rows, sorted.
-    async fn seen(&mut self, rows: &[KeyedRow]) -> Result<Vec<Entry>, TableError> {
+    /// The entries of runs that have a key of these rows, sorted.
+    async fn seen(&mut self, rows: &[KeyedRow]) -> Result<Vec<Seen>, TableError> {
         let mut asked: BTreeMap<Date, Vec<Key>> = BTreeMap::new();
         for row in rows {
             for date in [row.date, row.also] {
-                if self.keys.contains_key(&date) {
+                if self.state.keys.contains_key(&date) {
                     let keys = asked.entry(date).or_default();
                     if keys.last() != Some(&row.key) {
                         keys.push(row.key);
@@ -207,217 +206,14 @@ impl Search<'_> {
         }
         let mut seen = Vec::new();
         for (date, keys) in &asked {
-            for run in self.keys.get(date).into_iter().flatten() {
-                self.cache.find(self.store, run, keys, &mut seen).await?;
+            let mut of_date = Vec::new();
+            for run in self.state.keys.get(date).into_iter().flatten() {
+                self.cache.find(self.store, run, keys, &mut of_date).await?;
             }
+            seen.extend(of_date.into_iter().map(|entry| (entry, *date)));
         }
-        seen.retain(|entry| entry.place.record() < self.before);
         seen.sort_unstable();
         seen.dedup();
         Ok(seen)
     }
-
-    /// Reads the events of these entries again.
-    async fn read(&self, mut seen: Vec<Entry>) -> Result<Earlier, TableError> {
-        let mut earlier = Earlier::default();
-        // Whether these are deleted yet must decide nothing.
-        let expired = seen.extract_if(.., |entry| entry.place.record() <= self.expired);
-        earlier.unread.extend(expired.map(|entry| entry.key));
-        let mut by_record: BTreeMap<u64, Vec<(u64, Key)>> = BTreeMap::new();
-        let few = seen.chunk_by(|one, next| one.key == next.key);
-        for entry in few.flat_map(|same| same.iter().take(VARIANTS_MAX)).take(EARLIER_MAX) {
-            by_record.entry(entry.place.record()).or_default().push((entry.place.row(), entry.key));
-        }
-        if by_record.is_empty() {
-            return Ok(earlier);
-        }
-        let streams = self.streams.streams.iter();
-        let origins: BTreeMap<u64, Origin> = streams
-            .map(|(number, stream)| {
-                (*number, (stream.account, stream.agent.clone(), stream.certificate.speaks_for))
-            })
-            .collect();
-        let origins = Arc::new(origins);
-        for (record, mut places) in by_record {
-            places.sort_unstable();
-            let rows: Vec<u64> = places.iter().map(|(row, _)| *row).collect();
-            let origins = Arc::clone(&origins);
-            let look = move |_row: u64, stream: u64, line: &[u8]| {
-                event_of_line(line, record, origins.get(&stream)?)
-            };
-            match self.journal.look_at(record, rows, look).await {
-                Ok(found) => earlier.events.extend(
-                    places.iter().zip(found).filter_map(|((_, key), event)| Some((*key, event?))),
-                ),
-                Err(
-                    error @ (JournalError::SegmentMissing { .. }
-                    | JournalError::SegmentExpired { .. }
-                    | JournalError::SegmentDamaged { .. }),
-                ) => {
-                    tracing::warn!(
-                        record,
-                        error = &error as &dyn std::error::Error,
-                        "events that may be duplicates of this record's cannot be compared"
-                    );
-                    earlier.unread.extend(places.iter().map(|(_, key)| *key));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        earlier.events.sort_by_key(|(key, _)| *key);
-        Ok(earlier)
-    }
-}
-
-fn event_of_line(line: &[u8], record: u64, origin: &Origin) -> Option<Event> {
-    let (account, agent, speaks_for) = origin;
-    let source = RowSource {
-        agent_account: *account,
-        agent: agent.as_str(),
-        speaks_for: match speaks_for {
-            SpeaksFor::Account(account) => Some(*account),
-            SpeaksFor::Organization => None,
-        },
-        // Neither says anything about the account.
-        committed_at: Timestamp::UNIX_EPOCH,
-        record,
-        row: 0,
-    };
-    let (account, id) = identify(line, &source)?;
-    Some(Event { account, id, json: digest(line)? })
-}
-
-/// SHA-256 of the one text of all spellings of a record.
-fn digest(record: &[u8]) -> Option<Hash> {
-    let mut text = Vec::with_capacity(record.len());
-    json::canonical(record, &mut text).ok()?;
-    Some(sha256(&text))
-}
-
-/// Says of each row whether it is a duplicate; rows and events are sorted by key.
-fn judge(
-    rows: &[KeyedRow],
-    earlier: &[(Key, Event)],
-    batches: &[RecordBatch],
-) -> Result<Found, ArrowError> {
-    let mut found = Found::default();
-    let mut records = Records { batches, rebuilt: BTreeMap::new() };
-    let mut rest = earlier;
-    for group in rows.chunk_by(|one, next| one.key == next.key) {
-        let Some(key) = group.first().map(|row| row.key) else { continue };
-        let (_, from_key) = rest.split_at(rest.partition_point(|(earlier, _)| *earlier < key));
-        let (before, after) =
-            from_key.split_at(from_key.partition_point(|(earlier, _)| *earlier == key));
-        rest = after;
-        if let ([row], true) = (group, before.is_empty()) {
-            found.keep(row);
-            continue;
-        }
-        let mut same: BTreeMap<(AccountId, &str), Same> = BTreeMap::new();
-        for (_, event) in before {
-            same.entry((event.account, &event.id)).or_default().json.insert(event.json);
-        }
-        for row in group {
-            let (id, json) = records.event(row.at)?;
-            let same = same.entry((row.account, id)).or_default();
-            if !same.json.insert(json) {
-                found.duplicates.insert(row.at);
-                continue;
-            }
-            if same.json.len() > 1 {
-                found.reused.insert(row.at);
-                found.reused.extend(same.first.take());
-            } else {
-                same.first = Some(row.at);
-            }
-            if same.json.len() <= VARIANTS_MAX {
-                found.keep(row);
-            }
-        }
-    }
-    Ok(found)
-}
-
-impl Found {
-    /// The batches without the duplicates, and with the marks.
-    pub(crate) fn apply(&self, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, ArrowError> {
-        let (left_out, reused) = (by_batch(&self.duplicates), by_batch(&self.reused));
-        let changed = batches.into_iter().enumerate().map(|(index, mut batch)| {
-            if let Some(rows) = reused.get(&index) {
-                batch = mark(&batch, rows)?;
-            }
-            let Some(rows) = left_out.get(&index) else { return Ok(batch) };
-            let keep: BooleanArray =
-                (0..batch.num_rows()).map(|row| Some(!rows.contains(&row))).collect();
-            filter_record_batch(&batch, &keep)
-        });
-        changed.collect()
-    }
-
-    fn keep(&mut self, row: &KeyedRow) {
-        let entry = Entry { key: row.key, place: row.place };
-        self.new_keys.entry(row.date).or_default().push(entry);
-    }
-}
-
-/// Records of one account and eventID.
-#[derive(Default)]
-struct Same {
-    json: BTreeSet<Hash>,
-    /// The first of them, if it is among the rows and not marked.
-    first: Option<RowAt>,
-}
-
-/// Rows as the records that they were.
-struct Records<'a> {
-    batches: &'a [RecordBatch],
-    rebuilt: BTreeMap<usize, RecordJson>,
-}
-
-impl<'a> Records<'a> {
-    /// The eventID and the digest of a row.
-    fn event(&mut self, (index, row): RowAt) -> Result<(&'a str, Hash), ArrowError> {
-        let gone = || ArrowError::ComputeError("a row is not where it was".to_owned());
-        let batch = self.batches.get(index).ok_or_else(gone)?;
-        let record = match self.rebuilt.entry(index) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(RecordJson::of(batch)?)
-            }
-        };
-        let mut text = Vec::new();
-        record.write(row, &mut text);
-        let json = digest(&text).ok_or_else(gone)?;
-        let ids = batch.column_by_name("eventid").ok_or_else(gone)?.as_string::<i32>();
-        Ok((ids.value(row), json))
-    }
-}
-
-/// Adds [`EVENT_ID_REUSED`] to the anomalies of these rows of a batch.
-pub(crate) fn mark(batch: &RecordBatch, rows: &BTreeSet<usize>) -> Result<RecordBatch, ArrowError> {
-    let index = batch.schema().index_of(ANOMALIES)?;
-    let old = batch.column(index).as_string::<i32>();
-    let new: StringArray = old
-        .iter()
-        .enumerate()
-        .map(|(row, text)| match (rows.contains(&row), text) {
-            (true, None) => Some(EVENT_ID_REUSED.to_owned()),
-            (true, Some(text)) => Some(format!("{text},{EVENT_ID_REUSED}")),
-            (false, text) => text.map(str::to_owned),
-        })
-        .collect();
-    let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
-    if let Some(column) = columns.get_mut(index) {
-        *column = Arc::new(new);
-    }
-    RecordBatch::try_new(batch.schema(), columns)
-}
-
-/// The rows of each batch among these.
-pub(crate) fn by_batch(rows: &BTreeSet<RowAt>) -> BTreeMap<usize, BTreeSet<usize>> {
-    let mut batches: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-    for (batch, row) in rows {
-        batches.entry(*batch).or_default().insert(*row);
-    }
-    batches
 }

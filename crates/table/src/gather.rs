@@ -17,6 +17,7 @@ use crate::error::TableError;
 use crate::files::RowAt;
 use crate::keys::NewKeys;
 use crate::log::{Counts, DamagedSegment, LostBatch};
+use crate::marks::Marks;
 use crate::partition::{Partition, Regions};
 use crate::quarantine::Quarantine;
 use crate::row::{BATCH_ROWS_MAX, RowBuilder, RowSource};
@@ -193,8 +194,8 @@ impl Gathered {
     }
 
     /// Takes in what was found about the rows.
-    pub(crate) fn judge(&mut self, found: Found) -> Result<NewKeys, TableError> {
-        let Found { duplicates, reused, new_keys } = found;
+    pub(crate) fn judge(&mut self, found: Found) -> Result<(NewKeys, Marks), TableError> {
+        let Found { duplicates, reused, reused_earlier, new_keys } = found;
         for (index, rows) in by_batch(&reused) {
             if let Some((batch, _)) = self.placed.batches.get_mut(index) {
                 *batch =
@@ -202,7 +203,7 @@ impl Gathered {
             }
         }
         self.placed.duplicates = duplicates;
-        Ok(new_keys)
+        Ok((new_keys, reused_earlier))
     }
 
     /// What became of every unit.

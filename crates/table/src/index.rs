@@ -275,7 +275,7 @@ impl Table {
         let path = Path::from(file.path.as_str());
         let account = file.partition.as_ref().map(|partition| partition.account.to_string());
         for (group, range) in footer.row_groups().into_iter().enumerate() {
-            let bytes = read_range(&self.store, &path, range).await?;
+            let bytes = (range.clone(), read_range(&self.store, &path, range).await?);
             let (footer, account, name) = (footer.clone(), account.clone(), file.path.clone());
             let work = move || {
                 let collected = collect_group(&footer, group, bytes, account.as_deref())?;

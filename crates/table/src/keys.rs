@@ -31,6 +31,7 @@ use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use event::AccountId;
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub(crate) use cache::KeyCache;
@@ -73,7 +74,8 @@ impl Key {
 }
 
 /// Where a line lies in the journal, in 64 bits; they ascend as the journal does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(u64, u64)", into = "(u64, u64)")]
 pub(crate) struct Place(u64);
 
 impl Place {
@@ -90,6 +92,20 @@ impl Place {
 
     pub(crate) fn row(self) -> u64 {
         self.0 & ((1 << ROW_BITS) - 1)
+    }
+}
+
+impl From<Place> for (u64, u64) {
+    fn from(place: Place) -> Self {
+        (place.record(), place.row())
+    }
+}
+
+impl TryFrom<(u64, u64)> for Place {
+    type Error = String;
+
+    fn try_from((record, row): (u64, u64)) -> Result<Self, Self::Error> {
+        Self::new(record, row).ok_or_else(|| format!("row {row} of record {record} is no place"))
     }
 }
 

@@ -19,7 +19,8 @@
 //! - `gather` (journal to rows), `order` (how rows are sorted), `files` (sort,
 //!   encode, put), `quarantine` (what is no event)
 //! - `indicators`: the list of what a row names, made of its other columns
-//! - `duplicates` (one event, one row) with `keys` (which events were seen)
+//! - `duplicates` (one event, one row) with `keys` (which events were seen) and `marks`
+//!   (rows in files whose eventID was used again); `find`: rows by their place
 //! - `pass`; `settle` and `compact` with `merge`; `backlog`: what waits for the latter
 //! - `completeness`: up to when the events of each account are known to be all
 //!   there, and what is lost
@@ -68,6 +69,7 @@ mod error;
 mod expire;
 mod expire_journal;
 mod files;
+mod find;
 mod gather;
 mod hold;
 mod iceberg;
@@ -76,6 +78,7 @@ mod indicators;
 mod keys;
 mod layout;
 mod log;
+mod marks;
 mod merge;
 mod order;
 mod pass;

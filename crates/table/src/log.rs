@@ -27,6 +27,9 @@
 //!   "losses":[{"account":"111122223333","from":"…","to":"…","units":3,"kind":"gap"}]}}}
 //! ```
 //!
+//! So are the rules by which duplicates are told, `"duplicates":"all_marked"`; without
+//! that member they are the first, by which no earlier rows are named.
+//!
 //! A release that does not know a member of an intent refuses it.
 //!
 //! ```json
@@ -84,6 +87,18 @@
 //! `keys` came with row format 2: the event keys that the pass adds to those of
 //! each date, and how many of the date's newest runs these take the place of.
 //!
+//! Where the rows of a pass use an eventID again that rows of earlier passes have, its
+//! commit names these, by journal record and row, and the commit of a settling or of a
+//! compaction says which rows have got their mark:
+//!
+//! ```json
+//! {"pass_commit":{…,"reused":[{"account":"111122223333","region":"eu-west-1",
+//!   "date":"2026-11-20","rows":[[5,0]]}]}}
+//!
+//! {"compact_commit":{…,"marked":[{"account":"111122223333","region":"eu-west-1",
+//!   "date":"2026-11-20","rows":[[5,0]]}]}}
+//! ```
+//!
 //! While a rebuild is under way, a `compact_intent` of it has one member more,
 //! `staged`: the files that take the place of its inputs, made and not yet moved.
 //!
@@ -102,8 +117,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::completeness::Learned;
 use crate::day::DayPart;
+use crate::duplicates::DuplicateRules;
 use crate::hold::{Hold, Release};
 use crate::index::IndexPart;
+use crate::marks::Marks;
 use crate::partition::Regions;
 use crate::stretch::Stretch;
 pub use data_file::DataFile;
@@ -167,6 +184,9 @@ pub(crate) struct PassIntent {
     /// What has changed of what statements of completeness rest on.
     #[serde(default, skip_serializing_if = "Learned::is_empty")]
     pub(crate) completeness: Learned,
+    /// By which rules duplicates are told.
+    #[serde(default, skip_serializing_if = "DuplicateRules::are_first")]
+    pub(crate) duplicates: DuplicateRules,
 }
 
 /// A segment of the journal of which some or all is lost.
@@ -239,6 +259,9 @@ pub(crate) struct PassCommit {
     /// The keys of its events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) keys: Option<KeysAdded>,
+    /// Rows of earlier passes whose eventID its rows have used again.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub(crate) reused: Marks,
 }
 
 /// One object of event keys.
@@ -357,6 +380,9 @@ pub(crate) struct SettleCommit {
     /// or the object that lists them, where they are very many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) files_in: Option<ObjectRef>,
+    /// Rows that have got the mark they waited for.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub(crate) marked: Marks,
 }
 
 /// What compaction will do, whoever does it.
@@ -385,6 +411,9 @@ pub(crate) struct CompactCommit {
     pub(crate) files: Vec<DataFile>,
     /// The files that these take the place of.
     pub(crate) replaced: Vec<DataFile>,
+    /// Rows that have got the mark they waited for.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub(crate) marked: Marks,
 }
 
 /// Where the folded state lies.

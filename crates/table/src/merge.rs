@@ -29,6 +29,7 @@ use crate::indicators::with_indicators;
 use crate::keys::{Place, place_of};
 use crate::layout::Layout;
 use crate::log::DataFile;
+use crate::marks::Marks;
 use crate::order::{RowOrder, Runs, day_number, without_partitions};
 use crate::partition::Partition;
 use crate::schema::schema;
@@ -51,6 +52,10 @@ pub(crate) struct Merge {
     last: Option<(Arc<Partition>, u32)>,
     /// Rows chosen and not yet written: an input, and a row of its batch.
     chosen: Vec<(usize, usize)>,
+    /// Rows that are to be marked,
+    marks: Arc<Marks>,
+    /// and those that are.
+    pub(crate) marked: Marks,
     /// Rows written.
     pub(crate) rows: u64,
 }
@@ -139,13 +144,14 @@ struct Output {
 
 impl Merge {
     /// A merge of these files, sorted as fresh ones are, or of one partition; only of
-    /// the rows that are wanted, if that is said.
+    /// the rows that are wanted, if that is said. Some of them get their mark.
     pub(crate) fn new(
         layout: Layout,
         intent: u64,
         file_rows_max: u64,
         inputs: Vec<(DataFile, Footer)>,
         wanted: Option<&Arc<Wanted>>,
+        marks: Arc<Marks>,
     ) -> Result<Self, TableError> {
         let inputs = inputs.into_iter();
         let inputs: Vec<Input> =
@@ -161,6 +167,8 @@ impl Merge {
             output: None,
             last: None,
             chosen: Vec::new(),
+            marks,
+            marked: Marks::default(),
             rows: 0,
         })
     }
@@ -241,7 +249,7 @@ impl Merge {
     /// Brings an input's next batch, or notes that it needs a row group.
     fn refill(&mut self, input: usize) -> Result<(), TableError> {
         let Some(source) = self.inputs.get_mut(input) else { return Ok(()) };
-        match source.next_batch(input, &self.order)? {
+        match source.next_batch(input, &self.order, &self.marks, &mut self.marked)? {
             Some(head) => self.heap.push(head),
             None => self.wanting.push_back(input),
         }
@@ -307,10 +315,16 @@ impl Input {
         Ok(())
     }
 
-    fn next_batch(&mut self, input: usize, order: &RowOrder) -> Result<Option<Head>, TableError> {
+    fn next_batch(
+        &mut self,
+        input: usize,
+        order: &RowOrder,
+        marks: &Marks,
+        marked: &mut Marks,
+    ) -> Result<Option<Head>, TableError> {
         while let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
             let batch = batch.map_err(|error| self.damaged(&error))?;
-            let batch = match &self.partition {
+            let mut batch = match &self.partition {
                 Some(partition) => {
                     self.runs = [(Arc::clone(partition), 0..batch.num_rows())].into();
                     batch
@@ -327,7 +341,11 @@ impl Input {
                     batch
                 }
             };
-            let batch = with_indicators(batch).map_err(|error| self.damaged(&error))?;
+            batch = with_indicators(batch).map_err(|error| self.damaged(&error))?;
+            if !marks.is_empty() {
+                let runs = self.runs.iter().map(|(partition, rows)| (&**partition, rows.clone()));
+                batch = marks.apply(batch, runs, marked).map_err(|error| self.damaged(&error))?;
+            }
             let keys = order.keys(&batch).map_err(|error| self.damaged(&error))?;
             self.keys = Some(Arc::new(keys));
             self.batch = batch;

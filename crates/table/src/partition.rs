@@ -216,6 +216,13 @@ impl Regions {
         unknown_region()
     }
 
+    /// The region that a row belongs to which was placed up to now, by the region that
+    /// its record names: no region is ever forgotten, nor admitted after it was not.
+    pub(crate) fn placed(&self, account: AccountId, named: Option<&Region>) -> Region {
+        let is_shown = |region: &&Region| self.of(account).iter().any(|one| one == region.as_str());
+        named.filter(is_shown).cloned().unwrap_or_else(unknown_region)
+    }
+
     /// What these have that `older`, which they grew from, has not.
     #[must_use]
     pub fn since(&self, older: &Self) -> Self {

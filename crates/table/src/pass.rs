@@ -23,12 +23,13 @@ use seam::Guard;
 use tokio_util::sync::CancellationToken;
 
 use crate::completeness::Losses;
-use crate::duplicates::{Search, Unread};
+use crate::duplicates::{Asker, DuplicateRules, Search};
 use crate::error::TableError;
 use crate::files::{PUTS_IN_FLIGHT, PassFiles, encode_pass, put, put_file};
 use crate::gather::{Gathered, pin};
 use crate::keys::{KeyFile, NewKeys, read_run, runs_to_merge};
 use crate::log::{Body, Counts, DataFile, KeysAdded, PassCommit, PassIntent, QuarantineFile};
+use crate::marks::{MARKS_MAX, Marks};
 use crate::partition::Partition;
 use crate::quarantine::Quarantined;
 use crate::schema::{ROW_FORMAT_VERSION, ROW_FORMAT_VERSION_MIN};
@@ -130,6 +131,7 @@ impl Table {
                 partition_rows_min: self.partition_rows_min(&range),
                 damaged: range.rows.damaged.clone(),
                 completeness: self.state.completeness.learn(&range.reader, expected, losses),
+                duplicates: DuplicateRules::AllMarked,
             };
             for damaged in &intent.damaged {
                 let units: u64 = damaged.lost.iter().map(|batch| batch.units).sum();
@@ -259,13 +261,15 @@ impl Table {
         range: Range,
     ) -> Result<PassReport, TableError> {
         let Range { mut rows, reader, more, losses: _ } = range;
-        let keys = if intent.row_format >= KEYS_SINCE {
-            let new =
-                self.leave_out_duplicates(&mut rows, &reader, intent.from, Unread::Stays).await?;
-            self.put_keys(number, new).await?
-        } else {
-            None
-        };
+        let (mut keys, mut reused) = (None, Marks::default());
+        if intent.row_format >= KEYS_SINCE {
+            let asker = Asker::Pass(intent.from);
+            let (new, earlier) = self.leave_out_duplicates(&mut rows, &reader, asker).await?;
+            keys = self.put_keys(number, new).await?;
+            if intent.duplicates >= DuplicateRules::AllMarked {
+                reused = self.fitting(earlier);
+            }
+        }
         let counts = rows.counts();
         let regions = rows.regions.since(&self.state.regions);
         let date = rows.committed_at.to_zoned(TimeZone::UTC).date();
@@ -322,6 +326,7 @@ impl Table {
             regions,
             quarantine,
             keys,
+            reused,
         };
         let won = self.append(&Body::PassCommit(commit)).await?;
         self.end_pass(won, reader, made, fresh, fresh_partitions).await?;
@@ -334,24 +339,30 @@ impl Table {
         Ok(report)
     }
 
-    /// Finds the events that are rows already, of records before `before`. Gives the
-    /// keys of the others.
+    /// Earlier rows to be marked, as many as may wait for that.
+    fn fitting(&self, earlier: Marks) -> Marks {
+        let (fitting, left) = earlier.that_fit(&self.state.marks, MARKS_MAX);
+        if left > 0 {
+            tracing::warn!(rows = left, "too many rows wait for their mark; these will have none");
+        }
+        fitting
+    }
+
+    /// Finds the events that are rows already. Gives the keys of the others, and the
+    /// earlier rows whose eventID they use again.
     pub(crate) async fn leave_out_duplicates(
         &mut self,
         rows: &mut Gathered,
         reader: &JournalState,
-        before: u64,
-        unread: Unread,
-    ) -> Result<NewKeys, TableError> {
+        asker: Asker,
+    ) -> Result<(NewKeys, Marks), TableError> {
         let batches = rows.placed.batches.iter().map(|(batch, _)| batch.clone()).collect();
         let mut search = Search {
             store: &self.store,
             journal: &self.journal,
             streams: reader,
-            keys: &self.state.keys,
-            before,
-            expired: self.state.journal_expired,
-            unread,
+            state: &self.state,
+            asker,
             cache: &mut self.key_cache,
             blocking: self.seams.blocking,
         };

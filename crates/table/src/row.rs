@@ -19,5 +19,5 @@ pub use crate::indicators::with_indicators;
 pub use builder::{BATCH_ROWS_MAX, RowBuilder};
 pub use context::RowSource;
 pub use rebuild::RecordJson;
-pub(crate) use record::identify;
+pub(crate) use record::{Identified, identify};
 pub use record::{QuarantineReason, Rejected};

@@ -8,6 +8,8 @@
 //! Fresh rows lie below `fresh/` only and settled ones below `events/` only, so
 //! who lists `events/` sees no row twice.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -17,6 +19,7 @@ use crate::decode::Footer;
 use crate::error::TableError;
 use crate::files::{NewFile, PUTS_IN_FLIGHT, put_file, read_footer, read_range};
 use crate::log::{Body, DataFile, SettleCommit, SettleIntent, SettleReason};
+use crate::marks::Marks;
 use crate::merge::{Merge, Step};
 use crate::pass::check_row_format;
 use crate::schema::ROW_FORMAT_VERSION;
@@ -119,8 +122,8 @@ impl Table {
             .filter(|fresh| intent.inputs.contains(&fresh.file.path))
             .map(|fresh| fresh.file.clone())
             .collect();
-        let files = match self.merge(number, intent.file_rows_max, &inputs).await {
-            Ok(files) => files,
+        let (files, marked) = match self.merge(number, intent.file_rows_max, &inputs).await {
+            Ok(merged) => merged,
             Err(error) => return self.unless_finished(number, error).await,
         };
         let report = SettleReport {
@@ -134,7 +137,8 @@ impl Table {
             let what = format!("settling made {} rows of {rows_in}", report.rows);
             return Err(TableError::Contradiction { number, what });
         }
-        let mut commit = SettleCommit { intent: number, rows: report.rows, files, files_in: None };
+        let (rows, files_in) = (report.rows, None);
+        let mut commit = SettleCommit { intent: number, rows, files, files_in, marked };
         if commit.files.len() > self.config.limits.files_named_max {
             let files = std::mem::take(&mut commit.files);
             let list = put_list(&self.store, &self.layout, number, &files).await?;
@@ -161,27 +165,31 @@ impl Table {
         Err(error)
     }
 
-    /// Writes the files of an intent, one partition after the other.
+    /// Writes the files of an intent, one partition after the other; tells the rows in
+    /// them that got their mark.
     pub(crate) async fn merge(
         &self,
         number: u64,
         file_rows_max: u64,
         inputs: &[DataFile],
-    ) -> Result<Vec<DataFile>, TableError> {
+    ) -> Result<(Vec<DataFile>, Marks), TableError> {
         let footers = self.footers(inputs).await?;
         let layout = self.layout.clone();
-        let mut merge = Merge::new(layout, number, file_rows_max, footers, None)?;
+        let marks = Arc::new(self.state.marks.clone());
+        let mut merge = Merge::new(layout, number, file_rows_max, footers, None, marks)?;
+        let mut marked = Marks::default();
         let mut waiting = Vec::with_capacity(PUTS_IN_FLIGHT);
         let mut files = Vec::new();
         while let Some((file, rest)) = self.next_file(merge).await? {
             merge = rest;
+            marked.absorb(std::mem::take(&mut merge.marked));
             waiting.push(file);
             if waiting.len() == PUTS_IN_FLIGHT {
                 files.extend(self.put_all(std::mem::take(&mut waiting)).await?);
             }
         }
         files.extend(self.put_all(waiting).await?);
-        Ok(files)
+        Ok((files, marked))
     }
 
     /// The footers of files that the log names.

@@ -27,7 +27,7 @@ use store::Store;
 
 use crate::checkpoint;
 use crate::day::DayPart;
-use crate::duplicates::{Search, Unread, add_keyed};
+use crate::duplicates::{Asker, Search, add_keyed};
 use crate::error::TableError;
 use crate::index::IndexPart;
 use crate::keys::KeyCache;
@@ -181,10 +181,8 @@ impl TableSnapshot {
                 store: &self.store,
                 journal,
                 streams,
-                keys: &self.state.keys,
-                before: self.state.position + 1,
-                expired: self.state.journal_expired,
-                unread: Unread::Stays,
+                state: &self.state,
+                asker: Asker::Pass(self.state.position + 1),
                 cache: &mut cache,
                 blocking,
             };

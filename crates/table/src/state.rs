@@ -36,6 +36,7 @@ use crate::log::{
     Arranged, Body, Checkpoint, CompactCommit, CompactIntent, DataFile, IndexCommit, KeysAdded,
     Manifest, PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent, Sweep,
 };
+use crate::marks::Marks;
 use crate::partition::Regions;
 pub use rebuild::Rebuild;
 pub use retention::Expired;
@@ -96,6 +97,9 @@ pub struct TableState {
     /// journal's retention may let them go.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub journal_expired: u64,
+    /// Rows in files that wait for their mark.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub(crate) marks: Marks,
     #[serde(skip)]
     pub(crate) guards: Guards,
 }
@@ -178,6 +182,10 @@ impl TableState {
     /// know this must not begin behind the record that says so.
     const FORMAT_JOURNAL_EXPIRED: u32 = 2;
 
+    /// Its version while rows wait for their mark: a release that does not know of them
+    /// must not begin there either.
+    const FORMAT_MARKS: u32 = 3;
+
     /// The state before record 1.
     #[must_use]
     pub fn new() -> Self {
@@ -204,6 +212,7 @@ impl TableState {
             rebuild: None,
             completeness: Completeness::default(),
             journal_expired: 0,
+            marks: Marks::default(),
             guards: Guards::default(),
         }
     }
@@ -221,8 +230,15 @@ impl TableState {
 
     /// Whether this release knows the form that the state was written in.
     pub(crate) fn is_known_format(&self) -> bool {
-        let is_whole = self.journal_expired == 0;
-        self.format == if is_whole { Self::FORMAT } else { Self::FORMAT_JOURNAL_EXPIRED }
+        self.format == self.own_format()
+    }
+
+    fn own_format(&self) -> u32 {
+        match (self.marks.is_empty(), self.journal_expired) {
+            (false, _) => Self::FORMAT_MARKS,
+            (true, 0) => Self::FORMAT,
+            (true, _) => Self::FORMAT_JOURNAL_EXPIRED,
+        }
     }
 
     /// The canonical form and its hash.
@@ -283,6 +299,7 @@ impl TableState {
             Body::Rebuild(step) => self.fold_rebuild(head.number, at, step)?,
             Body::Sweep(sweep) => self.fold_sweep(head.number, sweep)?,
         }
+        self.format = self.own_format();
         self.head = head.number;
         self.head_sha256 = head.hash;
         Ok(())
@@ -328,6 +345,7 @@ impl TableState {
         if let Some(keys) = &commit.keys {
             self.add_keys(keys)?;
         }
+        self.marks.absorb(commit.reused);
         self.totals.counts.add(&commit.counts);
         intent.damaged.into_iter().for_each(|damaged| self.totals.damage.add(damaged));
         self.completeness.absorb(intent.completeness)?;
@@ -403,7 +421,15 @@ impl TableState {
             self.dates.entry(date).or_default().recent.push(file);
         }
         self.totals.settlings += 1;
-        Ok(())
+        self.end_marks(&commit.marked)
+    }
+
+    fn end_marks(&mut self, marked: &Marks) -> Result<(), String> {
+        if self.marks.take_out(marked) {
+            Ok(())
+        } else {
+            Err("it marks rows that wait for no mark".into())
+        }
     }
 
     fn begin_compaction(
@@ -475,7 +501,7 @@ impl TableState {
             Some(rebuild) if !intent.staged.is_empty() => rebuild.replaced += commit.rows,
             _ => self.totals.compactions += 1,
         }
-        Ok(())
+        self.end_marks(&commit.marked)
     }
 
     fn fold_checkpoint(&mut self, number: u64, checkpoint: Checkpoint) -> Result<(), String> {

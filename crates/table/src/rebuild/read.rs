@@ -8,7 +8,7 @@ use store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::{RebuildProgress, RebuildReport, Step, Tell};
-use crate::duplicates::Unread;
+use crate::duplicates::Asker;
 use crate::error::TableError;
 use crate::files::encode_by_day;
 use crate::gather::{Gathered, Placed, pin};
@@ -114,7 +114,8 @@ impl Table {
         }
         rows.finish()?;
         if intent.row_format >= KEYS_SINCE {
-            self.leave_out_duplicates(&mut rows, reader, intent.from, Unread::LeftOut).await?;
+            let asker = Asker::Rebuild(intent.from, intent.to);
+            self.leave_out_duplicates(&mut rows, reader, asker).await?;
         }
         Ok(rows)
     }

@@ -14,13 +14,14 @@ use super::{Left, RebuildProgress, RebuildReport, Step, Tell};
 use crate::checkpoint::date_files;
 use crate::encode::Encoded;
 use crate::error::TableError;
-use crate::files::{NewFile, put, read_footer, read_range};
-use crate::keys::{Place, place_of};
+use crate::files::{NewFile, put, read_footer};
+use crate::find::read_places;
+use crate::keys::Place;
 use crate::layout::{self, Layout};
 use crate::log::{Body, CompactIntent, DataFile};
 use crate::merge::{Merge, Wanted};
 use crate::partition::{DATE_UNKNOWN, Partition};
-use crate::schema::{JOURNAL_RECORD, JOURNAL_ROW, ROW_FORMAT_VERSION};
+use crate::schema::ROW_FORMAT_VERSION;
 use crate::table::Table;
 
 /// Objects of rows that are merged at once; a day whose rows lie in more gets several
@@ -29,9 +30,6 @@ const INPUTS_MAX: usize = 128;
 
 /// Files that one intent replaces at most: its records name them all.
 const REPLACED_MAX: usize = 2_048;
-
-/// Rows of an old file that are decoded at once.
-const BATCH_ROWS: usize = 8_192;
 
 /// The files of partitions.
 type ByPartition = BTreeMap<Partition, Vec<DataFile>>;
@@ -165,7 +163,8 @@ impl Table {
         for inputs in made.chunks(INPUTS_MAX) {
             let footers = self.footers(inputs).await?;
             let (layout, rows_max) = (self.layout.clone(), self.config.limits.file_rows_max);
-            let mut merge = Merge::new(layout, number, rows_max, footers, Some(&wanted))?;
+            let marks = Arc::default();
+            let mut merge = Merge::new(layout, number, rows_max, footers, Some(&wanted), marks)?;
             while let Some((file, rest)) = self.next_file(merge).await? {
                 merge = rest;
                 let NewFile { partition: Some(partition), encoded, .. } = file else { continue };
@@ -204,21 +203,9 @@ impl Table {
                 other => other,
             };
             let footer = read_footer(&self.store, file).await.map_err(gone)?;
-            let damaged = |what: String| TableError::Damaged { path: file.path.clone(), what };
-            let path = Path::from(file.path.as_str());
-            for (group, range) in footer.row_groups().into_iter().enumerate() {
-                let bytes = read_range(&self.store, &path, range).await.map_err(gone)?;
-                let columns = [JOURNAL_RECORD, JOURNAL_ROW];
-                let batches = footer
-                    .read_columns(group, bytes, BATCH_ROWS, &columns)
-                    .map_err(|error| damaged(error.to_string()))?;
-                for batch in batches {
-                    let batch = batch.map_err(|error| damaged(error.to_string()))?;
-                    for row in 0..batch.num_rows() {
-                        let place = place_of(&batch, row);
-                        places.extend(place.map_err(|error| damaged(error.to_string()))?);
-                    }
-                }
+            for group in 0..footer.row_groups().len() {
+                let there = read_places(&self.store, file, &footer, group).await.map_err(gone)?;
+                places.extend(there.into_iter().flatten());
             }
         }
         Ok(places)

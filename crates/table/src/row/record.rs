@@ -1,9 +1,9 @@
 //! A line is read: a record with its claims to a place, or the reason why not.
 
-use event::AccountId;
 use event::json::{Fault, SyntaxError, key_is, skip_blank, string_contents, unescape};
 use event::record::{SET_ASIDE_MEMBER, classify};
 use event::set_aside::{Reason, SetAside};
+use event::{AccountId, Region};
 
 use super::RowSource;
 use super::columns::{Whole, time_of};
@@ -95,17 +95,33 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The account and the eventID of the record that `line` is; none if it is no
-/// record, or one without an eventID.
-pub(crate) fn identify(line: &[u8], source: &RowSource<'_>) -> Option<(AccountId, String)> {
+/// A record with an eventID, as far as it says which event it is and where it belongs.
+#[derive(Clone, Debug)]
+pub(crate) struct Identified {
+    pub(crate) account: AccountId,
+    pub(crate) event_id: String,
+    /// The region that it names, if that is one.
+    pub(crate) region: Option<Region>,
+    /// Its time in UTC microseconds, if it has one.
+    pub(crate) eventtime: Option<i64>,
+}
+
+/// Which event the record is that `line` is; none if it is no record, or one without
+/// an eventID.
+pub(crate) fn identify(line: &[u8], source: &RowSource<'_>) -> Option<Identified> {
     let mut scan = Scan::default();
     let record = Record::read(line, &mut scan).ok()?;
-    match claim(record.value(MemberOf::EVENT_ID)) {
-        Claim::Text(id) if !id.is_empty() => {
-            Some((account_of(&record.claims(), source), id.into_owned()))
-        }
-        _ => None,
-    }
+    let event_id = match claim(record.value(MemberOf::EVENT_ID)) {
+        Claim::Text(id) if !id.is_empty() => id.into_owned(),
+        _ => return None,
+    };
+    let claims = record.claims();
+    let region = match &claims.region {
+        Claim::Text(text) => text.parse().ok(),
+        Claim::Absent | Claim::Other => None,
+    };
+    let (account, eventtime) = (account_of(&claims, source), claims.eventtime);
+    Some(Identified { account, event_id, region, eventtime })
 }
 
 /// The whole line as one object.

@@ -64,7 +64,6 @@ impl TableState {
             let to = expire.to;
             return Err(format!("it lets go the journal to record {to}, which something needs"));
         }
-        self.format = Self::FORMAT_JOURNAL_EXPIRED;
         self.journal_expired = expire.to;
         Ok(())
     }
@@ -91,6 +90,7 @@ impl TableState {
         let parts = self.indexes.remove(&date).unwrap_or_default();
         self.retired.extend(parts.into_iter().map(|part| part.path));
         self.days.remove(&date);
+        self.marks.forget(date);
         let runs = self.keys.remove(&date).unwrap_or_default();
         let used: BTreeSet<&String> = self.keys.values().flatten().map(|run| &run.path).collect();
         let unused = runs.into_iter().map(|run| run.path).filter(|path| !used.contains(path));

@@ -328,7 +328,7 @@ async fn a_copy_of_an_event_that_has_expired_is_a_row_and_a_rebuild_knows_what_i
         let after = table.state().totals.counts;
         assert_eq!(after.duplicates, before.duplicates + 1, "the young one");
         let contents = world.contents().await;
-        assert_eq!(contents.iter().filter(|row| row.contains("event_id_reused")).count(), 1);
+        assert_eq!(contents.iter().filter(|row| row.contains("event_id_reused")).count(), 2);
         let report = rebuild_steps(&mut table, u64::MAX).await.expect("rebuild");
         assert_eq!(report.lost_units, 0);
         assert_eq!(world.contents().await, contents, "deleted: {deletes}");

@@ -21,4 +21,5 @@ mod race;
 mod random;
 mod reader;
 mod rebuild;
+mod reused;
 mod world;

@@ -80,6 +80,16 @@ async fn records_that_reuse_an_id_all_stay_and_say_so() {
     let stay = [(0, 0), (0, 1), (1, 1)];
     check("one pass", &records, true, &stay, &stay).await;
     check("passes", &records, false, &stay, &stay).await;
+    let [a, b, c] = ["A", "B", "C"].map(|name| event("\"e1\"", name));
+    let records: [&[Vec<u8>]; 4] = [
+        std::slice::from_ref(&a),
+        std::slice::from_ref(&b),
+        &[c.clone(), respelled(&a)],
+        &[respelled(&c), b.clone()],
+    ];
+    let stay = [(0, 0), (1, 0), (2, 0)];
+    check("three, one after the other", &records, false, &stay, &stay).await;
+    check("three in one pass", &records, true, &stay, &stay).await;
 }
 
 #[tokio::test]

@@ -16,9 +16,14 @@ use crate::world::World;
 impl World {
     /// Where each settled row's line lies in the journal, and its anomalies.
     pub(crate) async fn places(&self) -> Vec<((u64, u64), String)> {
+        self.places_in(&self.parquet("events").await).await
+    }
+
+    /// The same of these files.
+    pub(crate) async fn places_in(&self, paths: &[Path]) -> Vec<((u64, u64), String)> {
         let mut places = Vec::new();
-        for path in self.parquet("events").await {
-            for batch in self.batches(&path).await {
+        for path in paths {
+            for batch in self.batches(path).await {
                 let number = |name: &str, row: usize| {
                     let column = batch.column_by_name(name).expect("a column");
                     let value = column.as_primitive::<arrow::datatypes::Int64Type>().value(row);
