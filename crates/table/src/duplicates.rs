@@ -28,15 +28,18 @@
 //!
 //! # Bounds
 //! Of one eventID at most [`VARIANTS_MAX`] different records are remembered, and
-//! a pass reads at most `EVENTS_MAX` lines again. What lies past a bound
-//! stays a row. A journal segment that is missing or damaged, or has expired, cannot
-//! prove that two events are one, so then both stay. A rebuild cannot know then what
-//! its pass found, and leaves such a row out: its partition stays as it is.
+//! a pass reads at most `EVENTS_MAX` lines again, and of rows what `rows` says. What lies
+//! past a bound stays a row. Where the journal's retention has let the earlier line go, its
+//! row is compared, if that is still in the table. A journal segment that is missing or
+//! damaged cannot prove that two events are one, so then both stay. A rebuild cannot know
+//! then what its pass found, and leaves such a row out: its partition stays as it is.
 //!
-//! Layout: `earlier` (events read again), `judge` (what rows are to them).
+//! Layout: `earlier` (events read again), `rows` (or taken from their rows), `judge` (what
+//! rows are to them).
 
 mod earlier;
 mod judge;
+mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -47,6 +50,7 @@ use arrow::error::ArrowError;
 use event::{AccountId, time};
 use jiff::civil::Date;
 use journal::{Journal, State as JournalState};
+use ledger::Ledger;
 use seam::Blocking;
 use serde::{Deserialize, Serialize};
 use store::Store;
@@ -71,7 +75,7 @@ pub(crate) enum DuplicateRules {
     /// Of rows that share an eventID those of later passes are marked.
     #[default]
     LaterMarked,
-    /// All of them are.
+    /// All of them are. Where the journal has let go an earlier event, its row is compared.
     AllMarked,
 }
 
@@ -140,6 +144,8 @@ fn true_day(micros: i64) -> Option<Date> {
 pub(crate) struct Search<'a> {
     pub(crate) store: &'a Store,
     pub(crate) journal: &'a Journal,
+    /// The log that the state is folded from.
+    pub(crate) ledger: &'a Ledger,
     /// Knows the streams of every line up to the rows.
     pub(crate) streams: &'a JournalState,
     /// Names the keys of events, and knows what has expired.
@@ -153,9 +159,9 @@ pub(crate) struct Search<'a> {
 /// Who wants to know about rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asker {
-    /// A pass that begins at this journal record. A row whose earlier event cannot be
+    /// A pass that begins at this journal record, by these rules. A row whose earlier event cannot be
     /// read stays: twice can be told apart later, where lost cannot be undone.
-    Pass(u64),
+    Pass(u64, DuplicateRules),
     /// A rebuild, of the pass over these records. Such a row is left out, since the pass
     /// has decided already.
     Rebuild(u64, u64),
@@ -171,13 +177,14 @@ impl Search<'_> {
         rows.sort_unstable_by_key(|row| (row.key, row.place));
         let seen = self.seen(&rows).await?;
         let (from, to) = match self.asker {
-            Asker::Pass(from) => (from, u64::MAX),
+            Asker::Pass(from, _) => (from, u64::MAX),
             Asker::Rebuild(from, to) => (from, to),
         };
         let (earlier, others): (Vec<Seen>, Vec<Seen>) =
             seen.into_iter().partition(|(entry, _)| entry.place.record() < from);
         let later = others.into_iter().filter(|(entry, _)| entry.place.record() > to).collect();
-        let (earlier, later) = (self.read(earlier).await?, self.read(later).await?);
+        let earlier = self.read(earlier, &rows).await?;
+        let later = self.read(later, &rows).await?;
         let mut left_out = BTreeSet::new();
         if matches!(self.asker, Asker::Rebuild(..)) {
             let is_unsure = |key: &Key| earlier.unread.contains(key) || later.unread.contains(key);

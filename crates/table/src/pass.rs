@@ -263,7 +263,7 @@ impl Table {
         let Range { mut rows, reader, more, losses: _ } = range;
         let (mut keys, mut reused) = (None, Marks::default());
         if intent.row_format >= KEYS_SINCE {
-            let asker = Asker::Pass(intent.from);
+            let asker = Asker::Pass(intent.from, intent.duplicates);
             let (new, earlier) = self.leave_out_duplicates(&mut rows, &reader, asker).await?;
             keys = self.put_keys(number, new).await?;
             if intent.duplicates >= DuplicateRules::AllMarked {
@@ -360,6 +360,7 @@ impl Table {
         let mut search = Search {
             store: &self.store,
             journal: &self.journal,
+            ledger: &self.ledger,
             streams: reader,
             state: &self.state,
             asker,

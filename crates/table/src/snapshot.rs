@@ -27,7 +27,7 @@ use store::Store;
 
 use crate::checkpoint;
 use crate::day::DayPart;
-use crate::duplicates::{Asker, Search, add_keyed};
+use crate::duplicates::{Asker, DuplicateRules, Search, add_keyed};
 use crate::error::TableError;
 use crate::index::IndexPart;
 use crate::keys::KeyCache;
@@ -180,9 +180,10 @@ impl TableSnapshot {
             let mut search = Search {
                 store: &self.store,
                 journal,
+                ledger: &self.ledger,
                 streams,
                 state: &self.state,
-                asker: Asker::Pass(self.state.position + 1),
+                asker: Asker::Pass(self.state.position + 1, DuplicateRules::AllMarked),
                 cache: &mut cache,
                 blocking,
             };

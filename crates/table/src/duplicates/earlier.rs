@@ -1,4 +1,4 @@
-//! Events that were seen are read again from the journal.
+//! Events that were seen are read again from the journal, or from their rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use journal::JournalError;
 
-use super::{Search, VARIANTS_MAX, true_day};
+use super::{Asker, DuplicateRules, KeyedRow, Search, VARIANTS_MAX, true_day};
 use crate::error::TableError;
 use crate::keys::{Entry, Key, Place};
 use crate::partition::{DATE_UNKNOWN, Partition};
@@ -48,21 +48,28 @@ pub(super) struct Event {
 type Origin = (AccountId, AgentName, SpeaksFor);
 
 impl Search<'_> {
-    /// Reads the events of these entries, which are sorted.
-    pub(super) async fn read(&self, mut seen: Vec<Seen>) -> Result<Events, TableError> {
+    /// Reads the events of these entries, which are sorted; `rows` have their keys.
+    pub(super) async fn read(
+        &self,
+        mut seen: Vec<Seen>,
+        rows: &[KeyedRow],
+    ) -> Result<Events, TableError> {
         let mut read = Events::default();
         // Whether their segments are deleted yet must decide nothing.
         let has_expired = |seen: &mut Seen| seen.0.place.record() <= self.state.journal_expired;
-        read.unread.extend(seen.extract_if(.., has_expired).map(|(entry, _)| entry.key));
+        let expired: Vec<Seen> = seen.extract_if(.., has_expired).collect();
+        match self.asker {
+            Asker::Pass(_, DuplicateRules::AllMarked) if !expired.is_empty() => {
+                read.events = self.read_rows(expired, rows).await?;
+            }
+            _ => read.unread.extend(expired.iter().map(|(entry, _)| entry.key)),
+        }
         let mut by_record: BTreeMap<u64, Vec<Seen>> = BTreeMap::new();
         let few = seen.chunk_by(|(one, _), (next, _)| one.key == next.key);
         for seen in few.flat_map(|same| same.iter().take(VARIANTS_MAX)).take(EVENTS_MAX) {
             by_record.entry(seen.0.place.record()).or_default().push(*seen);
         }
-        if by_record.is_empty() {
-            return Ok(read);
-        }
-        let origins = Arc::new(self.origins());
+        let origins = Arc::new(if by_record.is_empty() { BTreeMap::new() } else { self.origins() });
         for (record, mut seen) in by_record {
             seen.sort_unstable_by_key(|(entry, _)| entry.place);
             let rows: Vec<u64> = seen.iter().map(|(entry, _)| entry.place.row()).collect();

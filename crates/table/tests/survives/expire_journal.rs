@@ -15,10 +15,10 @@ use crate::faulty::{Fault, Faulty};
 use crate::rebuild::rebuild_steps;
 use crate::world::{World, drain};
 
-const DAYS: Option<NonZeroU32> = NonZeroU32::new(30);
+pub(crate) const DAYS: Option<NonZeroU32> = NonZeroU32::new(30);
 
 /// Journal records 3 to 22 of the first day and 23 to 25 of 20 days later are rows.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let mut world = World::new().await;
     for _ in 0..20 {
         world.deliver_once(3).await;
@@ -33,7 +33,7 @@ async fn world() -> World {
 }
 
 /// A process of 40 days later, whose table keeps everything.
-async fn later(world: &World, objects: Arc<dyn ObjectStore>) -> Table {
+pub(crate) async fn later(world: &World, objects: Arc<dyn ObjectStore>) -> Table {
     world.aged_table(objects, 2, 0, 40).await
 }
 
@@ -43,7 +43,7 @@ async fn later_still(world: &World, objects: Arc<dyn ObjectStore>) -> Table {
 }
 
 /// Steps until there is no more to do at once.
-async fn expire(table: &mut Table) -> Result<(u64, u64), TableError> {
+pub(crate) async fn expire(table: &mut Table) -> Result<(u64, u64), TableError> {
     let stop = CancellationToken::new();
     let (mut segments, mut deleted) = (0, 0);
     loop {
@@ -301,38 +301,6 @@ async fn a_rebuild_keeps_the_journal_and_one_that_comes_later_says_what_has_expi
     assert_eq!(world.contents().await, rows);
     drain(&mut table).await.expect("drain");
     world.check_drained().await;
-}
-
-/// Whether the bytes are deleted yet decides nothing, so whoever finishes a pass finds
-/// the same: with what has expired no event is compared.
-#[tokio::test(start_paused = true)]
-async fn a_copy_of_an_event_that_has_expired_is_a_row_and_a_rebuild_knows_what_its_pass_found() {
-    for deletes in [false, true] {
-        let mut world = world().await;
-        // Copies of an event that will expire, found while it could be read.
-        world.deliver_again(&[1, 2]).await;
-        // Another event with an eventID of one that will, in a partition of its own.
-        world.deliver_elsewhere(3).await;
-        let mut table = later(&world, Arc::clone(&world.objects)).await;
-        drain(&mut table).await.expect("drain");
-        let before = table.state().totals.counts;
-        let stop = CancellationToken::new();
-        table.expire_journal(DAYS, &stop).await.expect("expire");
-        if deletes {
-            expire(&mut table).await.expect("delete");
-        }
-        world.catch_up().await;
-        // Of the first event of all, and of one that is young enough.
-        world.deliver_again(&[0, 65]).await;
-        drain(&mut table).await.expect("drain");
-        let after = table.state().totals.counts;
-        assert_eq!(after.duplicates, before.duplicates + 1, "the young one");
-        let contents = world.contents().await;
-        assert_eq!(contents.iter().filter(|row| row.contains("event_id_reused")).count(), 2);
-        let report = rebuild_steps(&mut table, u64::MAX).await.expect("rebuild");
-        assert_eq!(report.lost_units, 0);
-        assert_eq!(world.contents().await, contents, "deleted: {deletes}");
-    }
 }
 
 /// A table that is made anew has not what expired before: its units are accounted for.

@@ -12,6 +12,7 @@ mod derived;
 mod direct;
 mod expire;
 mod expire_journal;
+mod expired_lines;
 mod faulty;
 mod golden;
 mod iceberg;
