@@ -23,6 +23,7 @@ mod collect;
 mod part;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -296,7 +297,7 @@ impl Table {
 fn collect_group(
     footer: &Footer,
     group: usize,
-    bytes: Bytes,
+    bytes: (Range<u64>, Bytes),
     account: Option<&str>,
 ) -> Result<Collector, ParquetError> {
     if footer.schema().index_of(INDICATORS).is_ok() {

@@ -330,7 +330,7 @@ async fn row_groups_whose_bloom_filter_does_not_know_a_name_are_not_read() {
     let ask = async |name: &str| {
         let condition = format!("array_has(indicators, '{name}') AND requestparameters <> ''");
         let (count, coverage) = count(&world, &condition).await;
-        (count, coverage.file_bytes)
+        (count, coverage.read_bytes)
     };
     let (there, bytes) = ask("session-17").await;
     let (absent, spared) = ask("session-17000").await;
