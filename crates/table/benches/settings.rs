@@ -47,6 +47,9 @@ const ORDER: [&str; 4] = ["eventsource", "eventname", "useridentity.arn", "event
 const DISTINCT: [&str; 5] =
     ["requestparameters", "responseelements", "additionaleventdata", "requestid", "eventid"];
 
+/// What rows name.
+const NAMES: &str = "indicators.list.element";
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let events = words.iter().find_map(|word| word.parse().ok()).unwrap_or(200_000);
@@ -227,6 +230,27 @@ fn ways(kind: Kind) -> Vec<Way> {
             builder.set_column_encoding(column, Encoding::DELTA_BYTE_ARRAY)
         })
     }));
+    let names: [(&str, Change); 4] = [
+        ("names with a dictionary", |_, builder, _| {
+            builder.set_column_dictionary_enabled(path(NAMES), true)
+        }),
+        ("names plainly encoded", |_, builder, _| {
+            builder
+                .set_column_dictionary_enabled(path(NAMES), false)
+                .set_column_encoding(path(NAMES), Encoding::PLAIN)
+        }),
+        ("names with their lengths apart", |_, builder, _| {
+            builder
+                .set_column_dictionary_enabled(path(NAMES), false)
+                .set_column_encoding(path(NAMES), Encoding::DELTA_LENGTH_BYTE_ARRAY)
+        }),
+        ("names as prefixes", |_, builder, _| {
+            builder
+                .set_column_dictionary_enabled(path(NAMES), false)
+                .set_column_encoding(path(NAMES), Encoding::DELTA_BYTE_ARRAY)
+        }),
+    ];
+    ways.extend(names.map(|(name, change)| way(name, change)));
     ways.push(way("no dictionaries", |_, builder, columns| {
         with_each(builder, columns, |builder, column| {
             builder.set_column_dictionary_enabled(column, false)
