@@ -6,7 +6,8 @@
 //! what it costs that one event is one row, at so many distinct events a day in
 //! one partition: passes by the rules without that (row format 1) beside passes
 //! by today's, in turns, for large passes and for small ones; and how fast
-//! duplicates are told when every event comes again.
+//! duplicates are told when every event comes again. With `small` it is the small
+//! ones only.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
@@ -63,10 +64,14 @@ async fn once(events: u64) {
     let shape = Shape { accounts: 1, regions: 1, days: 1 };
     println!("\n{:<34}{:>10}{:>10}{:>10}", "one partition", "seconds", "CPU s", "us/event");
     let mut cpu = std::collections::BTreeMap::<_, Vec<f64>>::new();
+    let only_small = std::env::args().any(|word| word == "small");
     for round in 0..ROUNDS {
         for (name, segment_events, pass_bytes) in
             [("passes of 64 MiB", 16_000, 64 << 20), ("passes of 1,000 events", 1_000, 1)]
         {
+            if only_small && segment_events > 1_000 {
+                continue;
+            }
             for turn in 0..2 {
                 let row_format = 1 + (round + turn) % 2;
                 let dir = tempfile::tempdir().expect("a directory");

@@ -19,8 +19,8 @@
 //!    compared. A key alone never removes anything.
 //! 4. The keys of rows that stay are committed with the rows.
 //!
-//! Without duplicates that is a hash, a sort and some binary searches for each
-//! event; `benches/passes.rs` prints its share of a pass.
+//! Without duplicates that is a hash, a sort and a look into a filter for each event, and
+//! one object more for each pass; `benches/passes.rs` prints its share of a pass.
 //!
 //! The outcome depends on the journal, the folded log and the runs that it
 //! names, so whoever finishes a pass finds the same. A rebuild looks in both directions:
@@ -57,7 +57,7 @@ use store::Store;
 
 use crate::error::TableError;
 use crate::files::RowAt;
-use crate::keys::{Key, KeyCache, Place};
+use crate::keys::{Key, KeyCache, KeyMaker, Place};
 use crate::partition::{DATE_UNKNOWN, Partition, date_of};
 use crate::schema::{JOURNAL_RECORD, JOURNAL_ROW};
 use crate::state::TableState;
@@ -114,10 +114,11 @@ pub(crate) fn add_keyed<'a>(
     let records = column(JOURNAL_RECORD)?.as_primitive::<Int64Type>();
     let lines = column(JOURNAL_ROW)?.as_primitive::<Int64Type>();
     for (partition, range) in partitions {
+        let maker = KeyMaker::of(partition.account);
         for row in range {
             let place = (records.value(row).try_into().ok(), lines.value(row).try_into().ok());
             let (false, (Some(record), Some(line))) = (ids.is_null(row), place) else { continue };
-            let Some(key) = Key::new(partition.account, ids.value(row)) else { continue };
+            let Some(key) = maker.key(ids.value(row)) else { continue };
             let Some(place) = Place::new(record, line) else { continue };
             let is_displaced = partition.date == DATE_UNKNOWN && !times.is_null(row);
             let also = is_displaced.then(|| true_day(times.value(row))).flatten();
@@ -214,9 +215,8 @@ impl Search<'_> {
         let mut seen = Vec::new();
         for (date, keys) in &asked {
             let mut of_date = Vec::new();
-            for run in self.state.keys.get(date).into_iter().flatten() {
-                self.cache.find(self.store, run, keys, &mut of_date).await?;
-            }
+            let runs = self.state.keys.get(date).map_or(&[][..], Vec::as_slice);
+            self.cache.find(self.store, *date, runs, keys, &mut of_date).await?;
             seen.extend(of_date.into_iter().map(|entry| (entry, *date)));
         }
         seen.sort_unstable();

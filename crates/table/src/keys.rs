@@ -14,17 +14,20 @@
 //! else. A key says only "maybe": whoever finds one reads the line itself.
 //!
 //! # Bounds
-//! A pass merges its entries of a date with the newest runs of that date that
-//! are not more than twice as long, so that there are few (about log2 of the
-//! passes of a day), and never makes a run longer than [`RUN_ENTRIES_MAX`]. Runs
-//! are read through a cache of chunks, at most [`CACHE_BYTES_MAX`]; keys are
-//! spread evenly, so a chunk is found by interpolation, with one read.
+//! A pass merges its entries of a date with the newest runs of that date where
+//! [`RUNS_MERGED`] are about as long, so that an entry is written again about as often as
+//! the logarithm of the passes of a day to that base, and never makes a run longer than
+//! [`RUN_ENTRIES_MAX`]. Most keys were never seen: a filter of the date denies them, and
+//! only the others are looked for in the runs. These are read through a cache of chunks;
+//! keys are spread evenly, so a chunk is found by interpolation, with one read. Filters and
+//! chunks take at most [`CACHE_BYTES_MAX`], half of it each; of a date whose filter would
+//! be larger all keys are looked for.
 
 mod cache;
+mod filter;
 mod run;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -46,7 +49,10 @@ pub(crate) const RUN_ENTRIES_MAX: u64 = 2 << 20;
 /// One pass merges at most so many entries of earlier runs.
 pub(crate) const MERGE_ENTRIES_MAX: u64 = 2 << 20;
 
-/// Memory for parts of runs.
+/// So many runs of about one length become one.
+const RUNS_MERGED: usize = 8;
+
+/// Memory for filters and parts of runs.
 pub(crate) const CACHE_BYTES_MAX: usize = 32 << 20;
 
 /// The bytes of an entry.
@@ -59,17 +65,23 @@ const RECORD_BITS: u32 = 36;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key(pub(crate) u64);
 
-impl Key {
+/// Makes the keys of an account's events.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyMaker(Sha256);
+
+impl KeyMaker {
+    pub(crate) fn of(account: AccountId) -> Self {
+        // An account is always as long, so it and an eventID cannot run into each other.
+        Self(Sha256::new().chain_update(account.to_string()))
+    }
+
     /// The key of an event; none without an eventID.
-    pub(crate) fn new(account: AccountId, event_id: &str) -> Option<Self> {
+    pub(crate) fn key(&self, event_id: &str) -> Option<Key> {
         if event_id.is_empty() {
             return None;
         }
-        // An account is always as long, so the two cannot run into each other.
-        let mut digits = [b'0'; 12];
-        write!(digits.as_mut_slice(), "{account}").ok()?;
-        let hash = Sha256::new().chain_update(digits).chain_update(event_id).finalize();
-        hash.first_chunk().map(|bytes| Self(u64::from_be_bytes(*bytes)))
+        let hash = self.0.clone().chain_update(event_id).finalize();
+        hash.first_chunk().map(|bytes| Key(u64::from_be_bytes(*bytes)))
     }
 }
 
@@ -128,8 +140,40 @@ pub(crate) struct Entry {
     pub(crate) place: Place,
 }
 
-/// How many of a date's newest runs to merge with `added` new entries.
+/// How many of a date's newest runs to merge with `added` new entries, and their entries.
 pub(crate) fn runs_to_merge(runs: &[KeyRun], added: u64, merged_so_far: u64) -> (usize, u64) {
+    // Lengths of one class differ by less than RUNS_MERGED times.
+    let class = |entries: u64| entries.max(1).ilog2() / RUNS_MERGED.ilog2();
+    let (mut count, mut merged) = (0, 0);
+    loop {
+        let longest = class(added + merged);
+        let is_alike =
+            |run: &&KeyRun| class(run.entries) <= longest && run.entries <= RUN_ENTRIES_MAX / 2;
+        let alike = runs.iter().rev().skip(count).take_while(is_alike);
+        if alike.clone().count() + 1 < RUNS_MERGED {
+            return (count, merged);
+        }
+        let before = count;
+        for run in alike {
+            let more = merged + run.entries;
+            if added + more > RUN_ENTRIES_MAX || merged_so_far + more > MERGE_ENTRIES_MAX {
+                break;
+            }
+            (count, merged) = (count + 1, more);
+        }
+        if count == before {
+            return (count, merged);
+        }
+    }
+}
+
+/// As the first rules of duplicates had it: whoever finishes a pass by these must put the
+/// same object.
+pub(crate) fn runs_to_merge_at_first(
+    runs: &[KeyRun],
+    added: u64,
+    merged_so_far: u64,
+) -> (usize, u64) {
     let (mut count, mut entries) = (0, added);
     for run in runs.iter().rev() {
         let merged = entries - added + run.entries;

@@ -11,8 +11,6 @@
 //! from 1 on, with what the intent pins. A pass reads the journal and writes
 //! below `trail/`; ingest does not know of it.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -27,13 +25,13 @@ use crate::duplicates::{Asker, DuplicateRules, Search};
 use crate::error::TableError;
 use crate::files::{PUTS_IN_FLIGHT, PassFiles, encode_pass, put, put_file};
 use crate::gather::{Gathered, pin};
-use crate::keys::{KeyFile, NewKeys, read_run, runs_to_merge};
+use crate::keys::{KeyFile, NewKeys, read_run, runs_to_merge, runs_to_merge_at_first};
 use crate::log::{Body, Counts, DataFile, KeysAdded, PassCommit, PassIntent, QuarantineFile};
 use crate::marks::{MARKS_MAX, Marks};
 use crate::partition::Partition;
 use crate::quarantine::Quarantined;
 use crate::schema::{ROW_FORMAT_VERSION, ROW_FORMAT_VERSION_MIN};
-use crate::state::Work;
+use crate::state::{KeyRun, Work};
 use crate::table::{Table, Won};
 
 /// The row format since which one event is one row.
@@ -265,7 +263,7 @@ impl Table {
         if intent.row_format >= KEYS_SINCE {
             let asker = Asker::Pass(intent.from, intent.duplicates);
             let (new, earlier) = self.leave_out_duplicates(&mut rows, &reader, asker).await?;
-            keys = self.put_keys(number, new).await?;
+            keys = self.put_keys(number, intent.duplicates, new).await?;
             if intent.duplicates >= DuplicateRules::AllMarked {
                 reused = self.fitting(earlier);
             }
@@ -372,37 +370,54 @@ impl Table {
     }
 
     /// Puts the keys that a pass adds, merged with earlier runs.
-    async fn put_keys(&self, number: u64, new: NewKeys) -> Result<Option<KeysAdded>, TableError> {
+    async fn put_keys(
+        &mut self,
+        number: u64,
+        rules: DuplicateRules,
+        new: NewKeys,
+    ) -> Result<Option<KeysAdded>, TableError> {
         if new.is_empty() {
             return Ok(None);
         }
+        // Whoever finishes the pass must make the same object.
+        let to_merge = match rules {
+            DuplicateRules::LaterMarked => runs_to_merge_at_first,
+            DuplicateRules::AllMarked => runs_to_merge,
+        };
         let mut file = KeyFile::new();
-        let mut dates = BTreeMap::new();
+        let mut runs = Vec::with_capacity(new.len());
         let mut merged_so_far = 0;
         for (date, entries) in new {
-            let runs = self.state.keys.get(&date).map_or(&[][..], Vec::as_slice);
-            let (replaces, merged) = runs_to_merge(runs, entries.len() as u64, merged_so_far);
+            let known = self.state.keys.get(&date).map_or(&[][..], Vec::as_slice);
+            let (replaces, merged) = to_merge(known, entries.len() as u64, merged_so_far);
             merged_so_far += merged;
             let mut old = Vec::with_capacity(replaces);
-            for run in runs.iter().rev().take(replaces) {
+            for run in known.iter().rev().take(replaces) {
                 old.push(read_run(&self.store, run).await?);
             }
             let work = move || {
                 let added = file.add(&old, &entries, replaces);
-                (file, added)
+                (file, entries, added)
             };
-            let (back, added) = self.seams.blocking.run(work).await;
+            let (back, entries, added) = self.seams.blocking.run(work).await;
             file = back;
-            dates.insert(date, added);
+            runs.push((date, entries, added));
         }
         let path = self.layout.keys(number);
         let (sha256, bytes) = (integrity::sha256(&file.bytes), Bytes::from(file.bytes));
         let (there, _) = put(&self.store, &path, bytes.clone()).await?;
+        let path = path.to_string();
         if there != bytes {
             let what = "it holds other keys than its intent makes".to_owned();
-            return Err(TableError::Damaged { path: path.to_string(), what });
+            return Err(TableError::Damaged { path, what });
         }
-        Ok(Some(KeysAdded { path: path.to_string(), bytes: bytes.len() as u64, sha256, dates }))
+        for (date, entries, added) in &runs {
+            let known = self.state.keys.get(date).map_or(&[][..], Vec::as_slice);
+            let run = KeyRun { path: path.clone(), from: added.from, entries: added.entries };
+            self.key_cache.add(*date, known, &run, &bytes, entries);
+        }
+        let dates = runs.into_iter().map(|(date, _, added)| (date, added)).collect();
+        Ok(Some(KeysAdded { path, bytes: bytes.len() as u64, sha256, dates }))
     }
 
     /// After the commit, whoever made it.

@@ -1,12 +1,14 @@
-//! Runs are searched through a bounded cache of their chunks.
+//! Runs are searched behind filters, through a bounded cache of their chunks.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
+use jiff::civil::Date;
 use object_store::path::Path;
 use store::Store;
 
-use super::run::entry;
+use super::filter::Filters;
+use super::run::{entry, run_in};
 use super::{CACHE_BYTES_MAX, ENTRY_BYTES, Entry, Key};
 use crate::error::TableError;
 use crate::files::read_range;
@@ -15,9 +17,12 @@ use crate::state::KeyRun;
 /// Entries of a chunk: 64 KiB.
 const CHUNK_ENTRIES: u64 = 4_096;
 
-/// Parts of runs that were read, the latest used.
+const CHUNK_BYTES: usize = 4_096 * ENTRY_BYTES;
+
+/// Filters, and parts of runs that were read, the latest used.
 #[derive(Debug)]
 pub(crate) struct KeyCache {
+    filters: Filters,
     chunks: HashMap<(String, u64), (Bytes, u64)>,
     /// Chunks by when they were last used.
     used: BTreeMap<u64, (String, u64)>,
@@ -35,22 +40,46 @@ impl Default for KeyCache {
 impl KeyCache {
     /// An empty one that holds at most so many bytes.
     pub(crate) fn with_bytes(bytes_max: usize) -> Self {
-        Self { chunks: HashMap::new(), used: BTreeMap::new(), bytes: 0, bytes_max, uses: 0 }
+        let bytes_max = bytes_max / 2;
+        let (chunks, used) = (HashMap::new(), BTreeMap::new());
+        Self { filters: Filters::with_bytes(bytes_max), chunks, used, bytes: 0, bytes_max, uses: 0 }
     }
 
-    /// The entries of `run` that have one of `keys`, which ascend.
+    /// The entries of a date's runs that have one of `keys`, which ascend.
     pub(crate) async fn find(
         &mut self,
         store: &Store,
-        run: &KeyRun,
+        date: Date,
+        runs: &[KeyRun],
         keys: &[Key],
         found: &mut Vec<Entry>,
     ) -> Result<(), TableError> {
-        let mut search = Search { cache: self, store, run, chunk: None };
-        for key in keys {
-            search.find(*key, found).await?;
+        let keys = self.filters.undenied(store, date, runs, keys).await?;
+        for run in runs {
+            let mut search = Search { cache: self, store, run, chunk: None };
+            for key in &keys {
+                search.find(*key, found).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Takes in a run that was put, by the bytes of its object and what is new in it, and
+    /// is about to take the place of some of `runs`.
+    pub(crate) fn add(
+        &mut self,
+        date: Date,
+        runs: &[KeyRun],
+        run: &KeyRun,
+        object: &[u8],
+        added: &[Entry],
+    ) {
+        self.filters.add(date, runs, run, added);
+        let mut from = run.from;
+        for chunk in run_in(object, run).chunks(CHUNK_BYTES) {
+            self.keep((run.path.clone(), from), Bytes::copy_from_slice(chunk));
+            from += CHUNK_ENTRIES;
+        }
     }
 
     async fn chunk(
@@ -76,8 +105,18 @@ impl KeyCache {
             let what = format!("it has {} of the {wanted} bytes of a chunk", bytes.len());
             return Err(TableError::Damaged { path: run.path.clone(), what });
         }
+        self.keep(id, bytes.clone());
+        Ok(bytes)
+    }
+
+    /// Keeps a chunk, and of the others the latest used for which there is room.
+    fn keep(&mut self, id: (String, u64), bytes: Bytes) {
+        self.uses += 1;
         self.bytes += bytes.len();
-        self.chunks.insert(id.clone(), (bytes.clone(), self.uses));
+        if let Some((old, used)) = self.chunks.insert(id.clone(), (bytes, self.uses)) {
+            self.bytes -= old.len();
+            self.used.remove(&used);
+        }
         self.used.insert(self.uses, id);
         while self.bytes > self.bytes_max
             && let Some((_, oldest)) = self.used.pop_first()
@@ -86,7 +125,6 @@ impl KeyCache {
                 self.bytes -= bytes.len();
             }
         }
-        Ok(bytes)
     }
 }
 

@@ -1,8 +1,5 @@
 //! Runs as bytes: written, merged, read whole.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use bytes::Bytes;
 use object_store::path::Path;
 use store::Store;
@@ -37,6 +34,11 @@ impl KeyFile {
     }
 }
 
+/// The entries of a run's bytes.
+pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry> {
+    (0..bytes.len() / ENTRY_BYTES).map_while(|index| entry(bytes, index))
+}
+
 /// Appends entries; they are sorted.
 pub(super) fn encode(entries: impl Iterator<Item = Entry>, out: &mut Vec<u8>) -> u64 {
     let mut count = 0;
@@ -58,25 +60,18 @@ pub(super) fn entry(bytes: &[u8], index: usize) -> Option<Entry> {
 
 /// Merges runs and new entries, all sorted.
 pub(super) fn merged(runs: &[Bytes], new: &[Entry]) -> impl Iterator<Item = Entry> {
-    let mut heap: BinaryHeap<Reverse<(Entry, usize)>> = BinaryHeap::new();
-    let mut next = vec![0; runs.len() + 1];
-    let take = move |source: usize, next: &mut [usize]| {
-        let at = next.get_mut(source)?;
-        let entry = match runs.get(source) {
-            Some(run) => entry(run, *at),
-            None => new.get(*at).copied(),
-        };
-        *at += 1;
-        entry
-    };
-    for source in 0..=runs.len() {
-        heap.extend(take(source, &mut next).map(|entry| Reverse((entry, source))));
-    }
-    std::iter::from_fn(move || {
-        let Reverse((entry, source)) = heap.pop()?;
-        heap.extend(take(source, &mut next).map(|entry| Reverse((entry, source))));
-        Some(entry)
-    })
+    let mut all: Vec<Entry> = runs.iter().flat_map(|run| entries(run)).collect();
+    all.extend(new);
+    // A stable sort finds what is sorted already, and merges it.
+    all.sort();
+    all.into_iter()
+}
+
+/// The bytes of a run in those of its object.
+pub(super) fn run_in<'a>(object: &'a [u8], run: &KeyRun) -> &'a [u8] {
+    let at = |entries: u64| usize::try_from((entries + 1) * ENTRY_BYTES as u64).ok();
+    let range = at(run.from).zip(at(run.from + run.entries));
+    range.and_then(|(start, end)| object.get(start..end)).unwrap_or_default()
 }
 
 /// Reads a run whole, to merge it.
