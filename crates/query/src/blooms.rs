@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datafusion::logical_expr::Expr;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::bloom_filter::Sbbf;
 use datafusion::parquet::errors::Result;
@@ -16,7 +17,10 @@ use datafusion::parquet::file::metadata::{
     ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData,
 };
 use object_store::path::Path;
+use table::schema::INDICATORS;
 use tokio::sync::OnceCell;
+
+use crate::terms::listed;
 
 /// The column, as Parquet names it.
 const COLUMN: &str = "indicators.list.element";
@@ -32,6 +36,8 @@ type Footer = Arc<ParquetMetaData>;
 /// What a scan asks filters for.
 #[derive(Default)]
 pub(crate) struct Blooms {
+    /// Whether the condition says anything of the lists.
+    asks_lists: bool,
     /// Of each set, a wanted row names one at least.
     any_of: Vec<Vec<String>>,
     kept: Mutex<VecDeque<(Path, Arc<OnceCell<Footer>>)>>,
@@ -44,9 +50,21 @@ impl fmt::Debug for Blooms {
 }
 
 impl Blooms {
-    /// Asks for rows whose lists have one of each set.
-    pub(crate) fn new(any_of: Vec<Vec<String>>) -> Self {
-        Self { any_of, kept: Mutex::default() }
+    /// Asks for what a condition says of rows' lists.
+    pub(crate) fn of_filters(filters: &[Expr]) -> Self {
+        let names_lists =
+            |filter: &Expr| filter.column_refs().iter().any(|column| column.name == INDICATORS);
+        Self {
+            asks_lists: filters.iter().any(names_lists),
+            any_of: listed(filters),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Whether lists are asked for that a file, which an earlier release wrote, does not have.
+    pub(crate) fn misses_lists(&self, footer: &ParquetMetaData) -> bool {
+        let columns = footer.file_metadata().schema_descr().columns();
+        self.asks_lists && columns.iter().all(|column| column.path().string() != COLUMN)
     }
 
     /// A file's footer without the row groups in which no row is wanted.

@@ -48,6 +48,9 @@ pub struct Coverage {
     pub read_bytes: u64,
     /// Requests in which they were read.
     pub requests: u64,
+    /// Files of an earlier release whose rows do not list what they name, though the
+    /// condition asks for that: no row of theirs was found by it.
+    pub without_lists: u64,
     /// How far each source says it has come, by agent and name.
     pub sources: Vec<SourceCoverage>,
     /// What is known of each account that was asked about.
@@ -106,6 +109,7 @@ impl Coverage {
             && self.damaged.is_none()
             && self.lost == 0
             && self.gaps == 0
+            && self.without_lists == 0
             && self.complete_to().is_some_and(reaches)
     }
 

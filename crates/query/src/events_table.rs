@@ -30,7 +30,7 @@ use crate::copies::with_copies;
 use crate::error::QueryError;
 use crate::pruning::{Pruning, days};
 use crate::reader::CountingReaders;
-use crate::terms::{Terms, listed};
+use crate::terms::Terms;
 use crate::view::View;
 
 /// The store, as DataFusion is told to call it.
@@ -67,7 +67,7 @@ impl EventsTable {
         let pruning = Pruning::new(session, filters, &self.schema()).map_err(engine)?;
         let dates = self.view.dates(&pruning)?;
         let terms = Terms::of_filters(filters).and(self.terms.clone());
-        let blooms = Arc::new(Blooms::new(listed(filters)));
+        let blooms = Arc::new(Blooms::of_filters(filters));
         let named = self.named(session, &terms, &dates).await;
         let mut files = self.view.files(&pruning, &dates, named.as_ref()).await?;
         (files.settled, files.copies) = with_copies(&self.view.snapshot, files.settled);

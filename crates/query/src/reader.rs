@@ -3,7 +3,7 @@
 //! A damaged page shows itself in the decoder, which does not know the file's
 //! name. With the list of opened files the engine can find and name it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,12 +38,23 @@ const FOOTERS_MAX: usize = 128;
 pub(crate) struct Opened {
     paths: Mutex<Vec<String>>,
     footers: Mutex<VecDeque<(Path, Arc<ParquetMetaData>)>>,
+    without_lists: Mutex<BTreeSet<String>>,
 }
 
 impl Opened {
     /// The files opened so far, the newest last.
     pub(crate) fn paths(&self) -> Vec<String> {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many files do not list what their rows name, and were asked for it.
+    pub(crate) fn without_lists(&self) -> u64 {
+        self.without_lists.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
+    }
+
+    fn lacks_lists(&self, path: &Path) {
+        let mut paths = self.without_lists.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.insert(path.to_string());
     }
 
     fn footer(&self, path: &Path) -> Option<Arc<ParquetMetaData>> {
@@ -175,6 +186,9 @@ impl AsyncFileReader for CountingReader {
         async move {
             let footer = self.footer(options).await?;
             let (path, blooms) = (self.path.clone(), Arc::clone(&self.blooms));
+            if blooms.misses_lists(&footer) {
+                self.opened.lacks_lists(&path);
+            }
             blooms.narrow(&path, footer, self).await
         }
         .boxed()

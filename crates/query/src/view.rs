@@ -207,6 +207,7 @@ impl View {
             expired: self.snapshot.totals().expired.rows,
             read_bytes: self.store.reads().bytes(),
             requests: self.store.reads().requests(),
+            without_lists: self.opened.without_lists(),
             ..Coverage::default()
         };
         if let Some((tail, _)) = self.tail.get() {

@@ -314,7 +314,7 @@ fn collect_group(
         }
     }
     let mut collector = Collector::new(account);
-    for batch in footer.read_columns(group, bytes, BATCH_ROWS, collect::SEARCHED)? {
+    for batch in footer.read_columns(group, bytes, BATCH_ROWS, &collect::searched())? {
         collector.add_searched(&batch?);
     }
     Ok(collector)

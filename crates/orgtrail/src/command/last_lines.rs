@@ -101,6 +101,13 @@ fn lost(coverage: &Coverage, lines: &mut Vec<String>) {
             are(coverage.lost, "event")
         ));
     }
+    if coverage.without_lists > 0 {
+        let files = many(coverage.without_lists, "file");
+        lines.push(format!(
+            "{files} of an earlier release cannot be asked for indicators: orgtrail who searches all columns, \
+             orgtrail rebuild makes the lists"
+        ));
+    }
     if coverage.expired > 0 {
         let expired = coverage.expired;
         lines.push(format!("{expired} events of earlier days have expired by retention"));

@@ -7,12 +7,13 @@ use arrow::datatypes::Int64Type;
 use event::indicator::{each_indicator_in_json, is_indicator};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use query::{Coverage, EventFilter, Selection};
+use query::{Coverage, Engine, EventFilter, Options, Selection};
 use sample::Organization;
+use store::Store;
 use table::SettleReason;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{SHAPE, World, all, ids, records};
+use crate::world::{SHAPE, World, all, ids, records, seams};
 
 /// A world of settled files of three days, one of which still grows.
 async fn settled() -> World {
@@ -337,4 +338,23 @@ async fn row_groups_whose_bloom_filter_does_not_know_a_name_are_not_read() {
     assert_eq!((there, absent), (1, 0));
     assert_eq!(ask("AROA0000000000000017").await.0, 1);
     assert!(spared * 2 < bytes, "{spared} of {bytes} bytes");
+}
+
+/// The table of an earlier release, whose files have no column `indicators`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_cannot_be_asked_for_indicators_are_told_of() {
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/../table/tests/golden/format-2");
+    let store = Store::open(&format!("file://{old}")).await.expect("a store");
+    let engine = Engine::open(store, seams(), Options::default()).expect("an engine");
+    let ask = async |condition: &str| {
+        let sql = format!("SELECT count(*) FROM events WHERE {condition}");
+        let mut answer = engine.sql(&sql).await.expect("an answer");
+        answer.rest().await.expect("rows");
+        answer.coverage()
+    };
+    let asked = ask("array_has(indicators, 'AKIANOWHERE000000000')").await;
+    assert!(asked.files > 1, "{asked:?}");
+    assert_eq!(asked.without_lists, asked.files, "{asked:?}");
+    assert!(!asked.is_complete(None));
+    assert_eq!(ask("useridentity.accesskeyid = 'AKIANOWHERE000000000'").await.without_lists, 0);
 }

@@ -7,25 +7,20 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use event::indicator::is_indicator;
 
-use crate::indicators::Names;
+use crate::indicators::{NAMING, Names};
 use crate::schema::INDICATORS;
 
-/// The columns that say it of each row, and the time.
-pub(super) const LISTED: &[&str] = &["eventtime", INDICATORS];
+/// When an event was.
+const TIME: &str = "eventtime";
 
-/// The columns that it is found in, and the time.
-pub(super) const SEARCHED: &[&str] = &[
-    "eventtime",
-    "useridentity",
-    "sourceipaddress",
-    "recipientaccountid",
-    "vpcendpointid",
-    "resources",
-    "requestparameters",
-    "responseelements",
-    "additionaleventdata",
-    "serviceeventdetails",
-];
+/// The columns that say it of each row, and the time.
+pub(super) const LISTED: &[&str] = &[TIME, INDICATORS];
+
+/// The columns that it is found in, and the time: those that lists are made of, or an
+/// index would miss what a list names.
+pub(super) fn searched() -> Vec<&'static str> {
+    std::iter::once(TIME).chain(NAMING).collect()
+}
 
 /// In how many rows an indicator is, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +72,7 @@ impl Collector {
         true
     }
 
-    /// Adds rows that have [`SEARCHED`].
+    /// Adds rows that have the columns of [`searched`].
     pub(super) fn add_searched(&mut self, batch: &RecordBatch) {
         let mut names = Names::of(batch);
         self.add_rows(batch, |row, see| {
@@ -93,7 +88,7 @@ impl Collector {
         mut names: impl FnMut(usize, &mut dyn FnMut(&str)),
     ) {
         let times = batch
-            .column_by_name("eventtime")
+            .column_by_name(TIME)
             .and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
         for row in 0..batch.num_rows() {
             let time = times.filter(|times| times.is_valid(row)).map(|times| times.value(row));

@@ -105,6 +105,7 @@ fn cases() -> Vec<(&'static str, Coverage)> {
                 ..whole(all_to(11))
             },
         ),
+        ("files without lists", Coverage { without_lists: 2, ..whole(all_to(11)) }),
         ("truncated", Coverage { truncated: true, ..whole(all_to(11)) }),
         ("no journal", Coverage { searched: true, ..Coverage::default() }),
         ("not searched", Coverage::default()),
