@@ -155,10 +155,7 @@ impl Journal {
     pub fn fold_to(&self, number: u64) -> BoxFuture<'_, Result<State, JournalError>> {
         Box::pin(async move {
             let mut state = self.newest_snapshot(number).await?.guarded_by(self.guards);
-            while state.head < number {
-                let Some(record) = self.next_record(&state).await? else { break };
-                self.fold_record(&mut state, &record)?;
-            }
+            self.advance_to(&mut state, number).await?;
             Ok(state)
         })
     }
@@ -168,14 +165,16 @@ impl Journal {
     /// # Errors
     /// As [`Journal::fold`]; `state` stands after the last good record then.
     pub fn advance<'a>(&'a self, state: &'a mut State) -> BoxFuture<'a, Result<u64, JournalError>> {
-        Box::pin(async move {
-            let before = state.head;
-            let mut records = self.ledger.read_from(state.ledger_head(), READ_AHEAD);
-            while let Some(record) = records.try_next().await.map_err(JournalError::Ledger)? {
-                self.fold_record(state, &record)?;
-            }
-            Ok(state.head - before)
-        })
+        Box::pin(self.advance_to(state, u64::MAX))
+    }
+
+    async fn advance_to(&self, state: &mut State, last: u64) -> Result<u64, JournalError> {
+        let before = state.head;
+        let mut records = self.ledger.read_from(state.ledger_head(), last, READ_AHEAD);
+        while let Some(record) = records.try_next().await.map_err(JournalError::Ledger)? {
+            self.fold_record(state, &record)?;
+        }
+        Ok(state.head - before)
     }
 
     /// The state as far as records can be believed, and what stands behind it.

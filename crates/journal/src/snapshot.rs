@@ -1,9 +1,12 @@
 //! Snapshots of the folded state, so that starting does not read all records.
 //!
-//! Every 1,024th record carries the SHA-256 of the state before it. A snapshot
+//! Every 32nd record carries the SHA-256 of the state before it. A snapshot
 //! is used only if its bytes have that hash; otherwise the next older one is
 //! tried, and at last record 1. So a damaged, forged or missing snapshot costs
 //! time and nothing else.
+//!
+//! A question reads the records since the snapshot, so there are many of late; of
+//! those longer ago every 32nd is kept, for whoever reads the journal from there.
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -15,8 +18,12 @@ use crate::read::Journal;
 use crate::record::Body;
 use crate::state::State;
 
-/// How many records lie between two snapshots.
-pub(crate) const SNAPSHOT_EVERY: u64 = 1024;
+/// How many records lie between two snapshots. Releases before this had one every
+/// 1,024, and what vouches for a snapshot is its record alone.
+pub(crate) const SNAPSHOT_EVERY: u64 = 32;
+
+/// How many records lie between two snapshots that stay.
+const KEPT_EVERY: u64 = 1_024;
 
 impl Journal {
     /// Keeps the state before record `number`, for whoever starts later.
@@ -26,14 +33,36 @@ impl Journal {
         if let Err(error) = self.store.create(&path, Bytes::from(bytes)).await {
             tracing::debug!(%path, %error, "did not put a snapshot");
         }
+        let old = number.saturating_sub(KEPT_EVERY);
+        if !old.is_multiple_of(KEPT_EVERY) {
+            let path = layout::snapshot(old);
+            if let Err(error) = self.store.delete(&path).await {
+                tracing::debug!(%path, %error, "an old snapshot stays");
+            }
+        }
     }
 
     /// The newest state up to record `last` that a snapshot gives and a record
     /// vouches for.
     pub(crate) async fn newest_snapshot(&self, last: u64) -> Result<State, JournalError> {
+        // One page of a listing, where it is known what is looked for.
+        if last < u64::MAX
+            && let Some(after) = last.checked_sub(2 * KEPT_EVERY)
+            && let Some(state) = self.newest_between(Some(after), last).await?
+        {
+            return Ok(state);
+        }
+        Ok(self.newest_between(None, last).await?.unwrap_or_else(State::new))
+    }
+
+    async fn newest_between(
+        &self,
+        after: Option<u64>,
+        last: u64,
+    ) -> Result<Option<State>, JournalError> {
         let mut numbers: Vec<u64> = self
             .store
-            .list(&layout::snapshots(), None)
+            .list(&layout::snapshots(), after.map(layout::snapshot).as_ref())
             .try_filter_map(async |(path, _size)| Ok(layout::snapshot_number(&path)))
             .try_collect()
             .await
@@ -44,14 +73,14 @@ impl Journal {
         for number in numbers.into_iter().rev() {
             if let Some(state) = self.snapshot(number).await? {
                 self.learn(&state);
-                return Ok(state);
+                return Ok(Some(state));
             }
             tracing::warn!(
                 number,
                 "a journal snapshot is not what its record says; reading on without it"
             );
         }
-        Ok(State::new())
+        Ok(None)
     }
 
     async fn snapshot(&self, number: u64) -> Result<Option<State>, JournalError> {

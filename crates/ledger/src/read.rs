@@ -77,8 +77,9 @@ impl Ledger {
         })
     }
 
-    /// All records after `head` in order, each known to follow the one before,
-    /// until the first that is absent or cannot be believed (its error is last).
+    /// The records after `head` up to number `last` in order, each known to follow
+    /// the one before, until the first that is absent or cannot be believed (its
+    /// error is last).
     ///
     /// Up to `concurrency` records are asked for at once, beginning with one, so
     /// that a reader who is up to date makes one request, and one who is far
@@ -86,6 +87,7 @@ impl Ledger {
     pub fn read_from(
         &self,
         head: Head,
+        last: u64,
         concurrency: usize,
     ) -> BoxStream<'static, Result<Record, LedgerError>> {
         let window_max = concurrency.max(1);
@@ -93,7 +95,7 @@ impl Ledger {
         let asked = FuturesOrdered::new();
         stream::unfold(Some((walk, asked)), move |state| async move {
             let (mut walk, mut asked) = state?;
-            while asked.len() < walk.window {
+            while asked.len() < walk.window && walk.asked < last {
                 walk.asked += 1;
                 let (ledger, number) = (walk.ledger.clone(), walk.asked);
                 asked.push_back(async move { ledger.read(number).await });

@@ -90,7 +90,7 @@ async fn write(ledger: Ledger, writer: u64, dice_seed: u64) -> BTreeMap<u64, u64
 }
 
 async fn all(ledger: &Ledger) -> Vec<Record> {
-    ledger.read_from(Head::EMPTY, 16).try_collect().await.expect("a sound ledger")
+    ledger.read_from(Head::EMPTY, u64::MAX, 16).try_collect().await.expect("a sound ledger")
 }
 
 async fn check(ledger: &Ledger, placed: &[BTreeMap<u64, u64>]) {
@@ -200,7 +200,7 @@ async fn reading_follows_to_the_end_and_stops_at_what_it_cannot_believe() {
         for from in [0, 1, 48, 49, 50] {
             let start = *heads.get(from).expect("a head");
             let read: Vec<Record> =
-                ledger.read_from(start, concurrency).try_collect().await.expect("read");
+                ledger.read_from(start, u64::MAX, concurrency).try_collect().await.expect("read");
             let expected = heads.get(from + 1..).expect("heads");
             assert_eq!(read.iter().map(Record::head).collect::<Vec<_>>(), expected);
         }
@@ -214,7 +214,7 @@ async fn reading_follows_to_the_end_and_stops_at_what_it_cannot_believe() {
     let forged =
         String::from_utf8(forged.into()).expect("text").replace("\"item\":30", "\"item\":99");
     store.objects().put_opts(&path, forged.into(), Default::default()).await.expect("replace");
-    let mut following = ledger.read_from(Head::EMPTY, 8);
+    let mut following = ledger.read_from(Head::EMPTY, u64::MAX, 8);
     let mut read = 0;
     let error = loop {
         match following.try_next().await {
@@ -260,7 +260,10 @@ async fn a_hundred_thousand_records_are_read_in_seconds() {
     );
     for (name, ledger) in [("memory", memory), ("local", local)] {
         let began = tokio::time::Instant::now();
-        let read = ledger.read_from(Head::EMPTY, 16).try_fold(0_u64, async |n, _| Ok(n + 1)).await;
+        let read = ledger
+            .read_from(Head::EMPTY, u64::MAX, 16)
+            .try_fold(0_u64, async |n, _| Ok(n + 1))
+            .await;
         assert_eq!(read.expect("read"), RECORDS);
         eprintln!("{name}: {RECORDS} records in {:?}", began.elapsed());
     }

@@ -32,13 +32,18 @@ const ZSTD_LEVEL: i32 = 3;
 /// Inflated bytes of a list: some three million files.
 const LIST_BYTES_MAX: u64 = 1 << 30;
 
+/// Records asked for at once: whoever starts has to read a few, and a question should
+/// not ask for many that are not there.
+const READ_AHEAD: usize = 8;
+
 /// Folds the records after `state`, until the next one is absent.
 pub(crate) async fn advance(
     store: &Store,
     ledger: &Ledger,
     state: &mut TableState,
 ) -> Result<(), TableError> {
-    while let Some(record) = ledger.next(&state.ledger_head()).await.map_err(TableError::Ledger)? {
+    let mut records = ledger.read_from(state.ledger_head(), u64::MAX, READ_AHEAD);
+    while let Some(record) = records.try_next().await.map_err(TableError::Ledger)? {
         fold(store, state, &record).await?;
     }
     Ok(())

@@ -98,9 +98,9 @@ impl Default for Limits {
             index_entries_max: 500_000,
             day_files_min: 200,
             day_run_files_min: 64,
-            checkpoint_records: 1_024,
+            checkpoint_records: 32,
             checkpoint_files: 8_192,
-            empty_records_max: 1_024,
+            empty_records_max: 64,
             row_format: ROW_FORMAT_VERSION,
         }
     }

@@ -4,5 +4,6 @@
 
 mod damage;
 mod expire;
+mod snapshot;
 mod sweep;
 mod world;

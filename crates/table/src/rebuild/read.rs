@@ -33,7 +33,7 @@ impl Table {
         let mut reader = self.journal.fold_to(rebuild.read).await?;
         let mut known = rebuild.regions.clone();
         let mut regions = known.clone();
-        let mut log = self.ledger.read_from(Head::EMPTY, READ_AHEAD);
+        let mut log = self.ledger.read_from(Head::EMPTY, u64::MAX, READ_AHEAD);
         let (mut passes, mut bytes): (Vec<Placed>, u64) = (Vec::new(), 0);
         while reader.head < rebuild.to {
             let record = log.try_next().await.map_err(TableError::Ledger)?;
