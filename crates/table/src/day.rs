@@ -137,6 +137,7 @@ impl Table {
                 report.files += part.files;
                 report.rows += part.file.rows;
                 report.bytes += part.file.bytes;
+                self.tidy().await?;
             }
             Ok(report)
         })

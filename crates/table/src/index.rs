@@ -168,6 +168,7 @@ impl Table {
                     report.more = true;
                     break;
                 }
+                self.tidy().await?;
             }
             Ok(report)
         })
