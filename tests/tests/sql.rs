@@ -181,6 +181,40 @@ fn functions_mean_what_they_mean_in_trino() {
         (r#"CAST(contains('10.0.0.0/8', CAST('10.9.9.9' AS IPADDRESS)) AS VARCHAR)"#, "true"),
         (r#"coalesce(CAST(CAST('AWS Internal' AS IPADDRESS) IS NULL AS VARCHAR), '')"#, "true"),
         (r#"coalesce(CAST(CAST(concat('x', '') AS INTEGER) AS VARCHAR), 'none')"#, "none"),
+        (r#"json_value('{"a":"x"}', 'lax $.a')"#, "x"),
+        (r#"CAST(json_exists('{"a":null}', 'strict $.a') AS VARCHAR)"#, "true"),
+        (r#"array_join(regexp_split('a1b22c', '\d+'), '-')"#, "a-b-c"),
+        (r#"CAST(regexp_position('añ1', '\d') AS VARCHAR)"#, "3"),
+        (r#"element_at(split_to_map('a=1,b=2', ',', '='), 'b')"#, "2"),
+        (r#"url_extract_host('https://a.example:81/c?d=e#f')"#, "a.example"),
+        (r#"CAST(url_extract_port('https://a.example:81/c') AS VARCHAR)"#, "81"),
+        (r#"url_extract_parameter('https://a.example/c?d=e%20f', 'd')"#, "e f"),
+        (r#"url_decode('a%20b+c&d')"#, "a b c&d"),
+        (r#"url_encode('a b/*')"#, "a+b%2F*"),
+        (r#"to_hex(md5(to_utf8('a')))"#, "0CC175B9C0F1B6A831C399E269772661"),
+        (
+            r#"lower(to_hex(sha256(to_utf8('a'))))"#,
+            "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+        ),
+        (r#"from_utf8(from_base64(to_base64(to_utf8('a'))))"#, "a"),
+        (r#"CAST(mod(7, 3) AS VARCHAR)"#, "1"),
+        (r#"CAST(last_day_of_month(date '2026-02-03') AS VARCHAR)"#, "2026-02-28"),
+        (r#"CAST(all_match(ARRAY[1, 2], x -> x > 1) AS VARCHAR)"#, "false"),
+        (r#"CAST(none_match(ARRAY[1, 2], x -> x > 2) AS VARCHAR)"#, "true"),
+        (
+            r#"to_iso8601(parse_datetime('2026-11-20 10:00', 'yyyy-MM-dd HH:mm'))"#,
+            "2026-11-20T10:00:00Z",
+        ),
+        (
+            r#"format_datetime(timestamp '2026-11-20 15:04:05', 'EEE d MMM yy, h:mm a')"#,
+            "Fri 20 Nov 26, 3:04 PM",
+        ),
+        (
+            r#"element_at(CAST(json_parse('[{"Port":443,"cidr":"::/0"}]')
+                AS ARRAY(ROW(cidr VARCHAR, port INTEGER))), 1).cidr"#,
+            "::/0",
+        ),
+        (r#"CAST(CAST(json_parse('["a",2]') AS ROW(x VARCHAR, y BIGINT)).y AS VARCHAR)"#, "2"),
     ];
     let columns: Vec<String> =
         cases.iter().enumerate().map(|(at, (sql, _))| format!("{sql} AS c{at}")).collect();
@@ -207,6 +241,104 @@ fn functions_mean_what_they_mean_in_trino() {
         "{}",
         said(&answer)
     );
+}
+
+/// New York is five hours behind in January, and six hours earlier it is yesterday.
+#[test]
+fn a_time_of_a_zone_has_the_parts_and_the_text_of_that_zone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let there = "from_iso8601_timestamp('2026-01-01T03:00:00Z') AT TIME ZONE 'America/New_York'";
+    let cases = [
+        ("CAST(hour(T) AS VARCHAR)", "22"),
+        ("CAST(extract(day FROM T) AS VARCHAR)", "31"),
+        ("CAST(day_of_week(T) AS VARCHAR)", "3"),
+        ("CAST(date(T) AS VARCHAR)", "2025-12-31"),
+        ("CAST(date_add('day', 1, T) - interval '1' day = T AS VARCHAR)", "true"),
+        ("date_format(T, '%Y-%m-%d %H:%i')", "2025-12-31 22:00"),
+        ("format_datetime(T, 'yyyy-MM-dd HH:mm ZZ')", "2025-12-31 22:00 -05:00"),
+        ("to_iso8601(T)", "2025-12-31T22:00:00-05:00"),
+        ("T", "2025-12-31T22:00:00-05:00"),
+        ("date_trunc('day', T)", "2025-12-31T00:00:00-05:00"),
+        ("date_add('hour', 3, T)", "2026-01-01T01:00:00-05:00"),
+        ("at_timezone(T, '+05:30')", "2026-01-01T08:30:00+05:30"),
+        ("to_iso8601(timestamp '2026-01-01 03:00:00' AT TIME ZONE 'Asia/Tokyo')", {
+            "2026-01-01T12:00:00+09:00"
+        }),
+    ];
+    let columns = cases.iter().enumerate().map(|(at, (sql, _))| {
+        let sql = sql.replace("T)", "(x))").replace("T,", "(x),").replace("= T ", "= (x) ");
+        let sql = if sql == "T" { "(x)".to_owned() } else { sql };
+        format!("{} AS c{at}", sql.replace("(x)", &format!("({there})")))
+    });
+    let sql = format!("SELECT {}", columns.collect::<Vec<_>>().join(", "));
+    let answer = ask(dir.path(), &["-o", "ndjson", &sql]);
+    assert!(answer.status.success(), "{}", said(&answer));
+    let row: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("a row");
+    for (at, (sql, expected)) in cases.iter().enumerate() {
+        let found = row.get(format!("c{at}")).and_then(serde_json::Value::as_str);
+        assert_eq!(found, Some(*expected), "{sql}");
+    }
+    let nowhere = ask(dir.path(), &["SELECT at_timezone(now(), 'Europe/Nowhere')"]);
+    assert!(said(&nowhere).contains("takes the name of a zone"), "{}", said(&nowhere));
+}
+
+#[test]
+fn groups_become_maps_and_maps_and_lists_become_rows() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let table = "(VALUES ('a', 1, 'e'), ('a', 2, 'e'), (NULL, 3, 'f'), ('b', 4, NULL)) AS t(x, y, e)";
+    let cases = [
+        (
+            format!("SELECT histogram(e) AS h, map_agg(x, y) AS m, multimap_agg(x, y) AS n FROM {table}"),
+            r#"[{"h":{"e":2,"f":1},"m":{"a":1,"b":4},"n":{"a":[1,2],"b":[4]}}]"#,
+        ),
+        (
+            format!("SELECT histogram(e) FILTER (WHERE y > 1) AS h FROM {table}"),
+            r#"[{"h":{"e":1,"f":1}}]"#,
+        ),
+        (
+            format!(
+                "SELECT k, n FROM (SELECT histogram(x) AS h FROM {table}) \
+                 CROSS JOIN UNNEST(h) AS u(k, n) ORDER BY n DESC"
+            ),
+            r#"[{"k":"a","n":2},{"k":"b","n":1}]"#,
+        ),
+        (
+            "SELECT a, n FROM (SELECT 1) CROSS JOIN UNNEST(ARRAY['x', 'y']) WITH ORDINALITY AS t(a, n)"
+                .to_owned(),
+            r#"[{"a":"x","n":1},{"a":"y","n":2}]"#,
+        ),
+        (
+            "SELECT id, a, n FROM (VALUES (1, ARRAY['x']), (2, CAST(NULL AS ARRAY(VARCHAR)))) AS v(id, l) \
+             LEFT JOIN UNNEST(l) WITH ORDINALITY AS t(a, n) ON TRUE ORDER BY id"
+                .to_owned(),
+            r#"[{"a":"x","id":1,"n":1},{"id":2}]"#,
+        ),
+        (
+            "SELECT p, c FROM (SELECT 1) CROSS JOIN UNNEST(CAST(json_extract(\
+             '{\"items\":[{\"port\":22,\"cidr\":\"0.0.0.0/0\"},{\"port\":\"x\"}]}', '$.items') \
+             AS ARRAY(ROW(port INTEGER, cidr VARCHAR)))) AS t(p, c)"
+                .to_owned(),
+            r#"[{"c":"0.0.0.0/0","p":22},{}]"#,
+        ),
+        (
+            "SELECT listagg(n, ',') WITHIN GROUP (ORDER BY n DESC) AS l FROM (VALUES ('a'), ('b')) AS t(n)"
+                .to_owned(),
+            r#"[{"l":"b,a"}]"#,
+        ),
+        (
+            "SELECT arbitrary(n), any_value(n), n, n FROM (VALUES ('a'), ('b')) AS t(n) GROUP BY n \
+             ORDER BY n FETCH FIRST 1 ROWS ONLY"
+                .to_owned(),
+            r#"[{"any_value(n)":"a","arbitrary(n)":"a","n":"a","n_3":"a"}]"#,
+        ),
+    ];
+    for (sql, expected) in cases {
+        let answer = ask(dir.path(), &["-o", "json", &sql]);
+        assert!(answer.status.success(), "{sql}: {}", said(&answer));
+        let rows: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("rows");
+        let expected: serde_json::Value = serde_json::from_str(expected).expect("rows");
+        assert_eq!(rows, expected, "{sql}");
+    }
 }
 
 #[test]

@@ -7,25 +7,31 @@
 
 mod address;
 mod array;
+mod binary;
 mod json;
 mod map;
 mod record;
 mod regexp;
+mod row;
 mod time;
+mod url;
 
 pub(crate) use array::resource_lines;
 pub(crate) use record::record_columns;
+pub(crate) use time::time_zone;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray, StringBuilder};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, StringArray, StringBuilder, new_empty_array};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::cast::as_string_array;
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use datafusion::prelude::SessionContext;
 
@@ -37,13 +43,18 @@ pub(crate) fn register(context: &SessionContext) {
         array::functions(),
         time::functions(),
         regexp::functions(),
+        row::functions(),
         address::functions(),
+        binary::functions(),
+        url::functions(),
         record::functions(),
     ];
     for function in all.into_iter().flatten() {
         context.register_udf(ScalarUDF::from(function));
     }
 }
+
+type Typed = fn(&[DataType], &[Option<&str>]) -> Result<DataType>;
 
 /// A function of whole columns.
 pub(crate) struct Function {
@@ -53,6 +64,8 @@ pub(crate) struct Function {
     takes: fn(&[DataType]) -> Result<Vec<DataType>>,
     /// The type of its answer to such arguments.
     gives: fn(&[DataType]) -> Result<DataType>,
+    /// The same where it depends on arguments that are constant texts.
+    typed: Option<Typed>,
     run: fn(&[ArrayRef]) -> Result<ArrayRef>,
     /// A simpler way to say a call, if there is one.
     simplify: fn(Vec<Expr>, &SimplifyContext) -> Result<ExprSimplifyResult>,
@@ -68,11 +81,16 @@ impl Function {
     ) -> Self {
         let signature = Signature::user_defined(Volatility::Immutable);
         let simplify = |arguments, _: &SimplifyContext| Ok(ExprSimplifyResult::Original(arguments));
-        Self { name, aliases: Vec::new(), takes, gives, run, simplify, signature }
+        Self { name, aliases: Vec::new(), takes, gives, typed: None, run, simplify, signature }
     }
 
     fn alias(mut self, alias: &str) -> Self {
         self.aliases.push(alias.to_owned());
+        self
+    }
+
+    fn typed(mut self, typed: Typed) -> Self {
+        self.typed = Some(typed);
         self
     }
 
@@ -130,7 +148,23 @@ impl ScalarUDFImpl for Function {
         (self.gives)(arguments)
     }
 
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let types: Vec<DataType> =
+            args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let constants = args.scalar_arguments.iter();
+        let constants: Vec<Option<&str>> =
+            constants.map(|value| value.and_then(|value| value.try_as_str().flatten())).collect();
+        let data_type = match self.typed {
+            Some(typed) => typed(&types, &constants)?,
+            None => self.return_type(&types)?,
+        };
+        Ok(Arc::new(Field::new(self.name, data_type, true)))
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if args.number_rows == 0 {
+            return Ok(ColumnarValue::Array(new_empty_array(args.return_field.data_type())));
+        }
         let columns = args.args.iter().map(|value| value.to_array(args.number_rows));
         let columns = columns.collect::<Result<Vec<_>>>()?;
         Ok(ColumnarValue::Array((self.run)(&columns)?))
@@ -175,7 +209,7 @@ fn map_text<'a>(
     for text in texts {
         made.append_option(text.and_then(&mut make));
     }
-    std::sync::Arc::new(made.finish())
+    Arc::new(made.finish())
 }
 
 /// The last constant of a column of constants, made from its text once.

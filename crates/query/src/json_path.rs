@@ -50,7 +50,9 @@ impl JsonPath {
     /// If it is none.
     pub(crate) fn parse_rooted(text: &str) -> Result<Self, InvalidPath> {
         let invalid = || InvalidPath(text.to_owned());
-        let rest = text.strip_prefix('$').ok_or_else(invalid)?;
+        // Nothing here depends on how strict a path of SQL/JSON is.
+        let plain = text.strip_prefix("lax ").or_else(|| text.strip_prefix("strict "));
+        let rest = plain.unwrap_or(text).trim_ascii().strip_prefix('$').ok_or_else(invalid)?;
         if rest.is_empty() {
             return Ok(Self(Vec::new()));
         }

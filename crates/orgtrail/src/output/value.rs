@@ -36,8 +36,10 @@ pub(crate) fn time_text(micros: i64) -> String {
 /// A time as people in `zone` write it, with its offset; none for UTC, where
 /// [`time_text`] does, and for what is no time.
 pub(crate) fn local_time(array: &dyn Array, row: usize, zone: &TimeZone) -> Option<String> {
-    let is_time = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
-    if !is_time || array.is_null(row) || *zone == TimeZone::UTC {
+    let DataType::Timestamp(_, Some(own)) = array.data_type() else { return None };
+    // A query that says AT TIME ZONE wants that one.
+    let is_utc = matches!(&**own, "UTC" | "+00:00");
+    if !is_utc || array.is_null(row) || *zone == TimeZone::UTC {
         return None;
     }
     let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
@@ -153,8 +155,13 @@ fn date_text(days: i32) -> String {
 fn timestamp_text(array: &dyn Array, row: usize) -> String {
     let one = array.slice(row, 1);
     let DataType::Timestamp(_, zone) = array.data_type() else { return shown(array, row) };
-    match cast(&one, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone())) {
-        Ok(micros) => time_text(micros.as_primitive::<TimestampMicrosecondType>().value(0)),
-        Err(_) => shown(array, row),
+    let Ok(one) = cast(&one, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone())) else {
+        return shown(array, row);
+    };
+    let micros = one.as_primitive::<TimestampMicrosecondType>().value(0);
+    match zone.as_deref() {
+        None | Some("UTC" | "+00:00") => time_text(micros),
+        // The query says AT TIME ZONE.
+        Some(_) => shown(&one, 0),
     }
 }

@@ -8,15 +8,16 @@ use arrow::datatypes::{DataType as ArrowType, Fields};
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, DataType, DuplicateTreatment,
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions, Query,
-    Select, SelectItem, Statement, Subscript, TableAlias, TableFactor, Value, ValueWithSpan,
-    VisitorMut,
+    FunctionArguments, Ident, LimitClause, ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions,
+    Query, Select, SelectItem, Statement, StructField, Subscript, TableAlias, TableFactor,
+    UnaryOperator, Value, ValueWithSpan, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use table::schema::fresh_schema;
 
 use super::tokens::is_uuid;
 use super::unnest::{Unnested, flatten};
+use crate::functions::time_zone;
 use crate::views::{LAKE, LOGS, TABLES};
 
 /// Functions whose answer is JSON, which a cast treats otherwise than text.
@@ -31,10 +32,16 @@ const RENAMED: &[(&str, &str)] = &[
     ("arbitrary", "first_value"),
     ("any_value", "first_value"),
     ("sequence", "generate_series"),
-    ("listagg", "string_agg"),
     ("levenshtein_distance", "levenshtein"),
     ("codepoint", "ascii"),
     ("every", "bool_and"),
+    ("variance", "var_samp"),
+    ("truncate", "trunc"),
+    ("sign", "signum"),
+    ("is_nan", "isnan"),
+    ("rand", "random"),
+    ("localtimestamp", "now"),
+    ("map_from_entries", "map_of_pairs"),
 ];
 
 pub(super) struct Rewrite<'a> {
@@ -43,6 +50,10 @@ pub(super) struct Rewrite<'a> {
     /// What the statement itself names with WITH.
     ctes: BTreeSet<String>,
     unnested: Vec<Unnested>,
+    /// What the columns of the SELECTs that the walk is in were before it.
+    written: Vec<Vec<Option<String>>>,
+    /// The parameters of the lambdas that the walk is in.
+    parameters: Vec<Vec<String>>,
     trouble: Option<String>,
 }
 
@@ -53,6 +64,8 @@ impl<'a> Rewrite<'a> {
             tables: BTreeSet::new(),
             ctes: BTreeSet::new(),
             unnested: Vec::new(),
+            written: Vec::new(),
+            parameters: Vec::new(),
             trouble: None,
         }
     }
@@ -130,6 +143,32 @@ impl<'a> Rewrite<'a> {
                 }
                 None
             }
+            ("mod", [left, right]) => Some(Expr::BinaryOp {
+                left: Box::new(left.clone()),
+                op: BinaryOperator::Modulo,
+                right: Box::new(right.clone()),
+            }),
+            ("at_timezone", [time, zone]) => self.at_zone(time, zone),
+            ("all_match", [array, Expr::Lambda(lambda)]) => {
+                let mut unmatched = lambda.clone();
+                unmatched.body = Box::new(not(*unmatched.body));
+                let any = call_of("array_any_match", vec![array.clone(), Expr::Lambda(unmatched)]);
+                Some(not(any))
+            }
+            ("none_match", [array, lambda @ Expr::Lambda(_)]) => {
+                Some(not(call_of("array_any_match", vec![array.clone(), lambda.clone()])))
+            }
+            ("histogram", [value]) => Some(call_of("counts_of", vec![all_of(value.clone(), call)])),
+            ("map_agg", [key, value]) => {
+                Some(call_of("map_of_pairs", vec![all_of(pair(key, value), call)]))
+            }
+            ("multimap_agg", [key, value]) => {
+                Some(call_of("multimap_of_pairs", vec![all_of(pair(key, value), call)]))
+            }
+            ("listagg", _) => {
+                joined(call);
+                None
+            }
             ("max_by", [value, by]) => Some(picked("last_value", value, by, call)),
             ("min_by", [value, by]) => Some(picked("first_value", value, by, call)),
             ("approx_percentile", [value, share]) => {
@@ -156,30 +195,26 @@ impl<'a> Rewrite<'a> {
         match data_type {
             DataType::JSON => Some(expr.as_ref().clone()),
             DataType::Custom(name, _) if is_named(name, "ipaddress") => {
-                Some(call("ip_address", inner()))
+                Some(call_of("ip_address", inner()))
             }
             DataType::Varchar(_) | DataType::Text | DataType::String(_) if from_json => {
-                Some(call("json_scalar", inner()))
+                Some(call_of("json_scalar", inner()))
             }
-            DataType::Map(..) => Some(call("json_map", inner())),
+            DataType::Map(..) => Some(call_of("json_map", inner())),
             DataType::Array(ArrayElemTypeDef::AngleBracket(item)) => match item.as_ref() {
-                DataType::JSON => Some(call("json_elements", inner())),
-                DataType::Map(..) => Some(call("json_maps", inner())),
-                DataType::Varchar(_) if from_json => Some(call("json_texts", inner())),
+                DataType::JSON => Some(call_of("json_elements", inner())),
+                DataType::Map(..) => Some(call_of("json_maps", inner())),
+                DataType::Varchar(_) if from_json => Some(call_of("json_texts", inner())),
+                DataType::Struct(fields, _) if from_json => self.rows("json_rows", expr, fields),
                 _ if from_json => {
-                    **expr = call("json_texts", inner());
+                    **expr = call_of("json_texts", inner());
                     None
                 }
                 _ => None,
             },
-            DataType::Custom(name, _) if is_named(name, "row") => {
-                self.trouble = Some(
-                    "CAST to ROW is not known: take values out with json_extract_scalar".to_owned(),
-                );
-                None
-            }
+            DataType::Struct(fields, _) if from_json => self.rows("json_row", expr, fields),
             _ if from_json => {
-                **expr = call("json_scalar", inner());
+                **expr = call_of("json_scalar", inner());
                 *kind = CastKind::TryCast;
                 None
             }
@@ -203,6 +238,58 @@ impl<'a> Rewrite<'a> {
         }
     }
 
+    /// Rows of JSON; their fields are said as lines of a type and a name.
+    fn rows(&mut self, name: &str, json: &Expr, fields: &[StructField]) -> Option<Expr> {
+        let mut spec = Vec::new();
+        for field in fields {
+            let (kind, name) = (kind_in_row(&field.field_type), &field.field_name);
+            let (Some(kind), Some(name)) = (kind, name) else {
+                let why = "a field of a ROW of JSON is VARCHAR, JSON, BIGINT, DOUBLE or BOOLEAN";
+                self.trouble = Some(format!("{why}, not {field}"));
+                return None;
+            };
+            spec.push(format!("{kind} {}", name.value.to_lowercase()));
+        }
+        let spec = Expr::value(Value::SingleQuotedString(spec.join("\n")));
+        Some(call_of(name, vec![json.clone(), spec]))
+    }
+
+    /// A time of a zone, whose parts and text are those of that zone. What has none is UTC.
+    fn at_zone(&mut self, time: &Expr, zone: &Expr) -> Option<Expr> {
+        let zone = match zone {
+            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(name), .. }) => {
+                time_zone(name).map(|_| name)
+            }
+            _ => None,
+        };
+        let Some(zone) = zone else {
+            let why = "AT TIME ZONE takes the name of a zone, such as 'Europe/Berlin' or '+01:00'";
+            self.trouble = Some(why.to_owned());
+            return None;
+        };
+        let cast = |time: Expr, zone: &str| {
+            let to = format!("Timestamp(Microsecond, Some(\"{zone}\"))");
+            call_of("arrow_cast", vec![time, Expr::value(Value::SingleQuotedString(to))])
+        };
+        Some(cast(cast(time.clone(), "UTC"), zone))
+    }
+
+    /// `r.type` of a lambda's `r` is `r['type']`.
+    fn member_of_parameter(&self, parts: &[Ident]) -> Option<Expr> {
+        let (first, members) = parts.split_first()?;
+        let name = first.value.to_lowercase();
+        let is_parameter = self.parameters.iter().flatten().any(|known| *known == name);
+        if !is_parameter || members.is_empty() {
+            return None;
+        }
+        let access = members.iter().map(|member| {
+            let name = Value::SingleQuotedString(member.value.to_lowercase());
+            AccessExpr::Subscript(Subscript::Index { index: Expr::value(name) })
+        });
+        let root = Box::new(Expr::Identifier(first.clone()));
+        Some(Expr::CompoundFieldAccess { root, access_chain: access.collect() })
+    }
+
     /// `t.resource` of an UNNEST is `resource`.
     fn drop_unnested(&self, parts: &mut Vec<Ident>) {
         let name = |at: usize| parts.get(at).map(|part: &Ident| part.value.to_lowercase());
@@ -220,13 +307,29 @@ impl VisitorMut for Rewrite<'_> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             self.ctes.insert(cte.alias.name.value.to_lowercase());
         }
+        limit_as_fetched(query);
         ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         name_members(select);
+        self.written.push(select.projection.iter().map(unnamed).collect());
         if let Err(trouble) = flatten(select, &mut self.unnested) {
             self.trouble = Some(trouble);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        keep_names(select, self.written.pop().unwrap_or_default());
+        part_names(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Lambda(lambda) = expression {
+            let names = lambda.params.iter().map(|one| one.name.value.to_lowercase());
+            self.parameters.push(names.collect());
         }
         ControlFlow::Continue(())
     }
@@ -258,9 +361,14 @@ impl VisitorMut for Rewrite<'_> {
                 parts.iter_mut().for_each(fold_case);
                 match parts.as_slice() {
                     [one] => Some(Expr::Identifier(one.clone())),
-                    _ => None,
+                    parts => self.member_of_parameter(parts),
                 }
             }
+            Expr::Lambda(_) => {
+                self.parameters.pop();
+                None
+            }
+            Expr::AtTimeZone { timestamp, time_zone } => self.at_zone(timestamp, time_zone),
             Expr::CompoundFieldAccess { access_chain, .. } => {
                 access_chain.iter_mut().for_each(member_by_name);
                 None
@@ -321,7 +429,7 @@ fn number(text: &str) -> Value {
 }
 
 /// A call of a function.
-pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+pub(super) fn call_of(name: &str, arguments: Vec<Expr>) -> Expr {
     Expr::Function(function(name, arguments))
 }
 
@@ -340,6 +448,125 @@ fn function(name: &str, arguments: Vec<Expr>) -> Function {
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
+    }
+}
+
+fn kind_in_row(data_type: &DataType) -> Option<&'static str> {
+    match data_type {
+        DataType::Varchar(_) | DataType::Char(_) | DataType::Text | DataType::String(_) => {
+            Some("varchar")
+        }
+        DataType::JSON => Some("json"),
+        DataType::TinyInt(_)
+        | DataType::SmallInt(_)
+        | DataType::Int(_)
+        | DataType::Integer(_)
+        | DataType::BigInt(_) => Some("bigint"),
+        DataType::Real
+        | DataType::Float(_)
+        | DataType::Double(_)
+        | DataType::DoublePrecision
+        | DataType::Decimal(_) => Some("double"),
+        DataType::Boolean => Some("boolean"),
+        _ => None,
+    }
+}
+
+fn not(expression: Expr) -> Expr {
+    let inner = Box::new(Expr::Nested(Box::new(expression)));
+    Expr::UnaryOp { op: UnaryOperator::Not, expr: inner }
+}
+
+/// A key and a value as a row.
+fn pair(key: &Expr, value: &Expr) -> Expr {
+    let name = |name: &str| Expr::value(Value::SingleQuotedString(name.to_owned()));
+    call_of("named_struct", vec![name("key"), key.clone(), name("value"), value.clone()])
+}
+
+/// All values of a group, of the rows that an aggregate is of.
+fn all_of(value: Expr, aggregate: &Function) -> Expr {
+    let mut all = function("array_agg", vec![value]);
+    all.filter = aggregate.filter.clone();
+    all.over = aggregate.over.clone();
+    Expr::Function(all)
+}
+
+/// `listagg(text, ',') WITHIN GROUP (ORDER BY time)` as DataFusion says it.
+fn joined(call: &mut Function) {
+    rename(call, "string_agg");
+    let order = std::mem::take(&mut call.within_group);
+    if let FunctionArguments::List(list) = &mut call.args {
+        if list.args.len() == 1 {
+            let nothing = Expr::value(Value::SingleQuotedString(String::new()));
+            list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(nothing)));
+        }
+        list.clauses.retain(|clause| !matches!(clause, FunctionArgumentClause::OnOverflow(_)));
+        if !order.is_empty() {
+            list.clauses.push(FunctionArgumentClause::OrderBy(order));
+        }
+    }
+}
+
+/// `FETCH FIRST 10 ROWS ONLY` is `LIMIT 10`.
+fn limit_as_fetched(query: &mut Query) {
+    if query.fetch.as_ref().is_none_or(|fetch| fetch.with_ties || fetch.percent) {
+        return;
+    }
+    let Some(fetch) = query.fetch.take() else { return };
+    let rows = fetch.quantity.unwrap_or_else(|| Expr::value(number("1")));
+    let clause = query.limit_clause.take();
+    query.limit_clause = Some(match clause {
+        Some(LimitClause::LimitOffset { limit, offset, limit_by }) => {
+            LimitClause::LimitOffset { limit: limit.or(Some(rows)), offset, limit_by }
+        }
+        Some(other) => other,
+        None => LimitClause::LimitOffset { limit: Some(rows), offset: None, limit_by: Vec::new() },
+    });
+}
+
+/// How a column without a name is written.
+fn unnamed(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::UnnamedExpr(expr) => Some(expr.to_string()),
+        _ => None,
+    }
+}
+
+/// A column that is said differently now is called as it was written.
+fn keep_names(select: &mut Select, written: Vec<Option<String>>) {
+    if written.len() != select.projection.len() {
+        return;
+    }
+    for (item, written) in select.projection.iter_mut().zip(written) {
+        let (SelectItem::UnnamedExpr(expr), Some(written)) = (&mut *item, written) else {
+            continue;
+        };
+        if !matches!(expr, Expr::Identifier(_)) && expr.to_string() != written {
+            let alias = Ident::with_quote('"', written);
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
+}
+
+/// Columns of one name get different ones: DataFusion knows them by their names.
+fn part_names(select: &mut Select) {
+    let mut taken = BTreeSet::new();
+    for (at, item) in select.projection.iter_mut().enumerate() {
+        let (name, expr) = match item {
+            SelectItem::UnnamedExpr(expr) => (expr.to_string(), expr.clone()),
+            SelectItem::ExprWithAlias { expr, alias } => (alias.value.clone(), expr.clone()),
+            _ => continue,
+        };
+        if taken.insert(name.clone()) {
+            continue;
+        }
+        let name = match &expr {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => format!("{name}_{at}"),
+            // As Trino calls a column without a name.
+            _ => format!("_col{at}"),
+        };
+        taken.insert(name.clone());
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
     }
 }
 

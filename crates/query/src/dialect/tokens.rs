@@ -11,7 +11,7 @@ const PLACEHOLDER_TOKENS_MAX: usize = 16;
 pub(super) fn translate(tokens: &mut Vec<TokenWithSpan>) {
     data_store_ids(tokens);
     address_literals(tokens);
-    array_types(tokens);
+    nested_types(tokens);
 }
 
 /// The next token from `at` on that is no blank or comment.
@@ -114,23 +114,28 @@ fn address_literals(tokens: &mut Vec<TokenWithSpan>) {
     }
 }
 
-/// `CAST(… AS ARRAY(VARCHAR))` becomes `CAST(… AS ARRAY<VARCHAR>)`.
-fn array_types(tokens: &mut [TokenWithSpan]) {
+/// `CAST(… AS ARRAY(VARCHAR))` becomes `CAST(… AS ARRAY<VARCHAR>)`, and `ROW(a VARCHAR)`
+/// there `STRUCT<a VARCHAR>`.
+fn nested_types(tokens: &mut [TokenWithSpan]) {
     let mut at = 0;
     let mut previous = None;
     // Whether we are inside a type, and so `ARRAY(` begins one.
     let mut type_ends = 0;
     while at < tokens.len() {
+        let is_row = is_keyword(token(tokens, at), Keyword::ROW);
         let is_array = is_keyword(token(tokens, at), Keyword::ARRAY);
         let in_type =
             previous.is_some_and(|at| is_keyword(token(tokens, at), Keyword::AS)) || at < type_ends;
-        if is_array
+        if (is_array || is_row)
             && in_type
             && let Some(open) = next(tokens, at + 1)
             && matches!(token(tokens, open), Some(Token::LParen))
             && let Some(close) = matching(tokens, open)
         {
             type_ends = type_ends.max(close);
+            if is_row && let Some(token) = tokens.get_mut(at) {
+                token.token = Token::make_keyword("STRUCT");
+            }
             for (place, bracket) in [(open, Token::Lt), (close, Token::Gt)] {
                 if let Some(token) = tokens.get_mut(place) {
                     token.token = bracket;

@@ -7,12 +7,13 @@
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr,
-    Statement, TableAlias, TableFactor, TableWithJoins, Value, WildcardAdditionalOptions,
+    Statement, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan,
+    WildcardAdditionalOptions,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::rewrite::call;
+use super::rewrite::call_of;
 
 /// The names that an UNNEST gave: of its table, and of its columns.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ pub(super) fn flatten(select: &mut Select, given: &mut Vec<Unnested>) -> Result<
         match (select.from.last_mut(), &table.relation) {
             (Some(before), TableFactor::UNNEST { .. }) => {
                 let TableWithJoins { relation, joins } = table;
-                unnest(before, relation, given)?;
+                unnest(before, relation, false, given)?;
                 for join in joins {
                     add(before, join, given)?;
                 }
@@ -59,24 +60,33 @@ fn add(
     match join.join_operator {
         JoinOperator::CrossJoin(_)
         | JoinOperator::Join(JoinConstraint::None)
-        | JoinOperator::Inner(JoinConstraint::None) => unnest(before, join.relation, given),
-        _ => Err("UNNEST can be joined by CROSS JOIN only".to_owned()),
+        | JoinOperator::Inner(JoinConstraint::None) => unnest(before, join.relation, false, given),
+        JoinOperator::Left(JoinConstraint::On(on))
+        | JoinOperator::LeftOuter(JoinConstraint::On(on))
+            if is_true(&on) =>
+        {
+            unnest(before, join.relation, true, given)
+        }
+        _ => Err("UNNEST is joined by CROSS JOIN, or by LEFT JOIN … ON TRUE".to_owned()),
     }
 }
 
-/// Puts the tables so far and the new columns in the place of `before`.
+fn is_true(condition: &Expr) -> bool {
+    matches!(condition, Expr::Value(ValueWithSpan { value: Value::Boolean(true), .. }))
+}
+
+/// Puts the tables so far and the new columns in the place of `before`; with
+/// `keeps_rows` also of rows that have nothing to unnest.
 fn unnest(
     before: &mut TableWithJoins,
     unnest: TableFactor,
+    keeps_rows: bool,
     given: &mut Vec<Unnested>,
 ) -> Result<(), String> {
     let TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } = unnest else {
         return Ok(());
     };
-    if with_ordinality {
-        return Err("UNNEST … WITH ORDINALITY is not known".to_owned());
-    }
-    let (table, columns) = match alias {
+    let (table, mut columns) = match alias {
         Some(alias) => {
             let columns: Vec<Ident> = alias.columns.into_iter().map(|column| column.name).collect();
             let name = alias.name;
@@ -86,19 +96,31 @@ fn unnest(
     };
     let outer = name_of(before);
     let inner = std::mem::replace(before, TableWithJoins { relation: empty(), joins: Vec::new() });
-    let items = |array: Expr| call("unnest", vec![call("unnest_items", vec![array])]);
+    let holder = if keeps_rows { "unnest_items_or_null" } else { "unnest_items" };
+    let items = |array: Expr| call_of("unnest", vec![call_of(holder, vec![array])]);
+    let all_columns = columns.clone();
+    let position = if with_ordinality {
+        let name = columns.pop().ok_or("name the columns of UNNEST")?;
+        let arrays = array_exprs.iter().cloned();
+        let arrays = arrays.map(|array| call_of("unnest_items", vec![array])).collect();
+        Some((items(call_of("unnest_positions", arrays)), name))
+    } else {
+        None
+    };
     let subquery = match array_exprs.as_slice() {
         arrays if arrays.len() == columns.len() => {
             let new = arrays.iter().cloned().zip(&columns);
-            query(inner, new.map(|(array, name)| (items(array), name.clone())).collect())?
+            let new = new.map(|(array, name)| (items(array), name.clone()));
+            query(inner, new.chain(position).collect())?
         }
         [array] => {
             let row = Ident::new(format!("{}_row", table.value.to_lowercase()));
-            let rows = query(inner, vec![(items(array.clone()), row.clone())])?;
+            let new = [(items(array.clone()), row.clone())];
+            let rows = query(inner, new.into_iter().chain(position).collect())?;
             let rows = derived(rows, outer.clone());
             let field = |at: usize| {
                 let at = Expr::value(Value::SingleQuotedString(at.to_string()));
-                call("row_field", vec![Expr::Identifier(row.clone()), at])
+                call_of("row_field", vec![Expr::Identifier(row.clone()), at])
             };
             let fields = columns.iter().enumerate().map(|(at, name)| (field(at), name.clone()));
             query(TableWithJoins { relation: rows, joins: Vec::new() }, fields.collect())?
@@ -108,7 +130,7 @@ fn unnest(
     before.relation = derived(subquery, outer);
     given.push(Unnested {
         table: table.value.to_lowercase(),
-        columns: columns.iter().map(|name| name.value.to_lowercase()).collect(),
+        columns: all_columns.iter().map(|name| name.value.to_lowercase()).collect(),
     });
     Ok(())
 }

@@ -1,10 +1,13 @@
-//! Arrays and rows: `contains`, `slice`, and what `UNNEST` is made of.
+//! Arrays: `contains`, `slice`, and what `UNNEST` is made of.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, ListArray, ListBuilder, StringBuilder, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Builder, ListArray, ListBuilder, StringBuilder,
+    StructArray, UInt64Builder,
 };
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, plan_err};
 use datafusion::functions_nested::array_has::array_has_udf;
@@ -50,15 +53,17 @@ pub(super) fn functions() -> Vec<Function> {
         // What UNNEST becomes (see `dialect::unnest`).
         Function::new("unnest_items", |given| Ok(given.to_vec()), items_type, items),
         Function::new(
-            "row_field",
-            |given| match given {
-                [row @ DataType::Struct(_), _] => Ok(vec![row.clone(), DataType::Utf8]),
-                _ => plan_err!("UNNEST with several columns takes an array of rows, or a map"),
-            },
-            text,
-            |_| plan_err!("row_field is always said as get_field"),
-        )
-        .simplified(as_field),
+            "unnest_items_or_null",
+            |given| Ok(given.to_vec()),
+            items_type,
+            |columns| or_null(&items(columns)?),
+        ),
+        Function::new(
+            "unnest_positions",
+            |given| Ok(given.to_vec()),
+            |_| Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)))),
+            positions,
+        ),
         of_lines(),
         Function::new("athena_resources", |given| Ok(given.to_vec()), |_| Ok(resources_type()), {
             athena_resources
@@ -149,40 +154,74 @@ fn split(columns: &[ArrayRef]) -> Result<ArrayRef> {
 /// An array's items; a map's entries as rows of a key and a value.
 fn items_type(given: &[DataType]) -> Result<DataType> {
     match given {
-        [list @ DataType::List(_)] => Ok(list.clone()),
-        [DataType::Map(entries, _)] => Ok(DataType::List(Arc::clone(entries))),
+        [DataType::List(item)] => {
+            let item = item.as_ref().clone().with_nullable(true);
+            Ok(DataType::List(Arc::new(item)))
+        }
+        [DataType::Map(entries, _)] => {
+            let entry = entries.as_ref().clone().with_nullable(true);
+            Ok(DataType::List(Arc::new(entry)))
+        }
         _ => plan_err!("UNNEST takes an array or a map"),
     }
 }
 
 fn items(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let [holder] = columns else { return plan_err!("UNNEST takes an array or a map") };
-    let Some(map) = holder.as_map_opt() else { return Ok(Arc::clone(holder)) };
-    let DataType::Map(entries, _) = map.data_type() else { return Ok(Arc::clone(holder)) };
-    Ok(Arc::new(ListArray::try_new(
-        Arc::clone(entries),
-        map.offsets().clone(),
-        Arc::new(map.entries().clone()),
-        map.nulls().cloned(),
-    )?))
+    let DataType::List(item) = items_type(&[holder.data_type().clone()])? else {
+        return plan_err!("UNNEST takes an array or a map");
+    };
+    let (offsets, values, nulls): (_, ArrayRef, _) = match holder.as_map_opt() {
+        Some(map) => (map.offsets(), Arc::new(map.entries().clone()), map.nulls()),
+        None => {
+            let list = holder.as_list::<i32>();
+            (list.offsets(), Arc::clone(list.values()), list.nulls())
+        }
+    };
+    Ok(Arc::new(ListArray::try_new(item, offsets.clone(), values, nulls.cloned())?))
 }
 
-/// A row's field by its position, written as text since `UNNEST` names none.
-fn as_field(arguments: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-    use datafusion::functions::core::expr_ext::FieldAccessor;
-    let [row, Expr::Literal(position, _)] = arguments.as_slice() else {
-        return Ok(ExprSimplifyResult::Original(arguments));
-    };
-    let position = position.try_as_str().flatten().and_then(|text| text.parse::<usize>().ok());
-    match (info.get_data_type(row)?, position) {
-        (DataType::Struct(fields), Some(position)) => match fields.get(position) {
-            Some(field) => {
-                Ok(ExprSimplifyResult::Simplified(row.clone().field(field.name().clone())))
+/// Lists in which one null stands where there was nothing.
+fn or_null(lists: &ArrayRef) -> Result<ArrayRef> {
+    let Some(lists) = lists.as_list_opt::<i32>() else { return plan_err!("UNNEST takes an array") };
+    let (mut places, mut lengths) = (UInt64Builder::new(), Vec::with_capacity(lists.len()));
+    for (row, range) in lists.offsets().windows(2).enumerate() {
+        let range = match range {
+            [from, to] if lists.is_valid(row) => {
+                u64::try_from(*from).ok().zip(u64::try_from(*to).ok())
             }
-            None => plan_err!("a row of UNNEST has {} fields only", fields.len()),
-        },
-        _ => Ok(ExprSimplifyResult::Original(arguments)),
+            _ => None,
+        };
+        match range {
+            Some((from, to)) if from < to => {
+                (from..to).for_each(|at| places.append_value(at));
+                lengths.push(usize::try_from(to - from).unwrap_or_default());
+            }
+            _ => {
+                places.append_null();
+                lengths.push(1);
+            }
+        }
     }
+    let DataType::List(item) = lists.data_type() else { return plan_err!("UNNEST takes an array") };
+    let item = Arc::new(item.as_ref().clone().with_nullable(true));
+    let values = take(lists.values(), &places.finish(), None)?;
+    Ok(Arc::new(ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), values, None)?))
+}
+
+/// 1, 2, 3, … as far as the longest of the lists.
+fn positions(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let rows = columns.first().map_or(0, |column| column.len());
+    let mut positions = ListBuilder::new(Int64Builder::new());
+    for row in 0..rows {
+        let lists = columns.iter().filter_map(|column| column.as_list_opt::<i32>());
+        let longest = lists.filter(|list| list.is_valid(row)).map(|list| list.value_length(row));
+        for position in 1..=i64::from(longest.max().unwrap_or(0)) {
+            positions.values().append_value(position);
+        }
+        positions.append(true);
+    }
+    Ok(Arc::new(positions.finish()))
 }
 
 /// The fields that Athena's table has of a resource.

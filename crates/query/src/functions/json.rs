@@ -18,6 +18,8 @@ pub(super) fn functions() -> Vec<Function> {
         Function::new("json_extract", texts::<2>, text, |columns| by_path(columns, compact)),
         Function::new("json_extract_scalar", texts::<2>, text, |columns| by_path(columns, scalar)),
         Function::new("json_query", texts::<2>, text, |columns| by_path(columns, compact)),
+        Function::new("json_value", texts::<2>, text, |columns| by_path(columns, scalar)),
+        Function::new("json_exists", texts::<2>, boolean, exists),
         Function::new("json_parse", texts::<1>, text, |columns| {
             let texts = strings(columns, 0)?;
             for text in texts.iter().flatten() {
@@ -128,6 +130,20 @@ fn by_path(
             continue;
         };
         found.append_option(memo.get(path)?.find(text).and_then(&tell));
+    }
+    Ok(Arc::new(found.finish()))
+}
+
+/// Whether there is something at a path, be it null.
+fn exists(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let (texts, paths) = (strings(columns, 0)?, strings(columns, 1)?);
+    let mut memo = Memo::new(path);
+    let mut found = BooleanArray::builder(texts.len());
+    for (text, path) in texts.iter().zip(paths) {
+        found.append_option(match (text, path) {
+            (Some(text), Some(path)) => Some(memo.get(path)?.find(text).is_some()),
+            _ => None,
+        });
     }
     Ok(Arc::new(found.finish()))
 }

@@ -1,13 +1,18 @@
-//! Maps: a JSON object as one, and `element_at` of maps, arrays and JSON objects.
+//! Maps: of a JSON object, of all keys and values of a group, and `element_at` of maps,
+//! arrays and JSON objects.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, ListBuilder, MapBuilder, StringBuilder, UInt64Builder,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, ListBuilder, MapArray, MapBuilder,
+    StringBuilder, StructArray, UInt64Array, UInt64Builder,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
+use arrow::row::{RowConverter, SortField};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, ScalarUDF};
@@ -51,7 +56,133 @@ pub(super) fn functions() -> Vec<Function> {
             },
         ),
         of_element(),
+        Function::new("split_to_map", texts::<3>, |_| Ok(map_type()), split_to_map),
+        // What map_agg, multimap_agg and histogram become: of all that array_agg gathered.
+        Function::new(
+            "map_of_pairs",
+            |given| Ok(given.to_vec()),
+            |given| pair_types(given).map(|(key, value)| map_of(key, value)),
+            |columns| {
+                grouped(columns, |places, values| {
+                    let firsts = places.iter().filter_map(|places| places.first()).copied();
+                    Ok(take(values, &UInt64Array::from_iter_values(firsts), None)?)
+                })
+            },
+        ),
+        Function::new(
+            "multimap_of_pairs",
+            |given| Ok(given.to_vec()),
+            |given| pair_types(given).map(|(key, value)| map_of(key, list_of(value))),
+            |columns| {
+                grouped(columns, |places, values| {
+                    let lengths = OffsetBuffer::from_lengths(places.iter().map(Vec::len));
+                    let places = UInt64Array::from_iter_values(places.iter().flatten().copied());
+                    let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+                    let values = take(values, &places, None)?;
+                    Ok(Arc::new(ListArray::try_new(item, lengths, values, None)?))
+                })
+            },
+        ),
+        Function::new(
+            "counts_of",
+            |given| Ok(given.to_vec()),
+            |given| match given {
+                [DataType::List(item)] => Ok(map_of(item.data_type().clone(), DataType::Int64)),
+                _ => plan_err!("histogram takes a value"),
+            },
+            |columns| {
+                grouped(columns, |places, _| {
+                    let counts =
+                        places.iter().map(|places| i64::try_from(places.len()).unwrap_or(i64::MAX));
+                    Ok(Arc::new(Int64Array::from_iter_values(counts)))
+                })
+            },
+        ),
     ]
+}
+
+fn list_of(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(item, true)))
+}
+
+fn pair_types(given: &[DataType]) -> Result<(DataType, DataType)> {
+    if let [DataType::List(item)] = given
+        && let DataType::Struct(fields) = item.data_type()
+        && let [key, value] = &**fields
+    {
+        return Ok((key.data_type().clone(), value.data_type().clone()));
+    }
+    plan_err!("a map is made of rows of a key and a value")
+}
+
+/// Maps of lists of keys, or of rows of a key and a value; a key that is null is left
+/// out. `values` makes the values of all maps: of each key from the places where it stands.
+fn grouped(
+    columns: &[ArrayRef],
+    values: impl FnOnce(&[Vec<u64>], &ArrayRef) -> Result<ArrayRef>,
+) -> Result<ArrayRef> {
+    let Some(lists) = columns.first().and_then(|column| column.as_list_opt::<i32>()) else {
+        return plan_err!("a map is made of a list");
+    };
+    let (all_keys, all_values) = match lists.values().as_struct_opt().map(|rows| rows.columns()) {
+        Some([keys, values]) => (keys, values),
+        _ => (lists.values(), lists.values()),
+    };
+    let converter = RowConverter::new(vec![SortField::new(all_keys.data_type().clone())])?;
+    let rows = converter.convert_columns(&[Arc::clone(all_keys)])?;
+    let (mut places, mut lengths) = (Vec::<Vec<u64>>::new(), Vec::with_capacity(lists.len()));
+    for (row, range) in lists.offsets().windows(2).enumerate() {
+        let before = places.len();
+        let range = match range {
+            [from, to] if lists.is_valid(row) => {
+                usize::try_from(*from).ok().zip(usize::try_from(*to).ok())
+            }
+            _ => None,
+        };
+        let (from, to) = range.unwrap_or_default();
+        let mut known = HashMap::new();
+        for at in (from..to).filter(|at| all_keys.is_valid(*at)) {
+            let place = *known.entry(rows.row(at)).or_insert(places.len());
+            match places.get_mut(place) {
+                Some(places) => places.push(at as u64),
+                None => places.push(vec![at as u64]),
+            }
+        }
+        lengths.push(places.len() - before);
+    }
+    let firsts = places.iter().filter_map(|places| places.first()).copied();
+    let keys = take(all_keys, &UInt64Array::from_iter_values(firsts), None)?;
+    let values = values(&places, all_values)?;
+    let DataType::Map(field, _) = map_of(keys.data_type().clone(), values.data_type().clone())
+    else {
+        return plan_err!("a map is made of a list");
+    };
+    let DataType::Struct(fields) = field.data_type().clone() else {
+        return plan_err!("a map is made of a list");
+    };
+    let entries = StructArray::try_new(fields, vec![keys, values], None)?;
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(MapArray::try_new(field, offsets, entries, lists.nulls().cloned(), false)?))
+}
+
+fn split_to_map(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let (between, inside) = (strings(columns, 1)?, strings(columns, 2)?);
+    let mut maps = maps();
+    for ((text, between), inside) in strings(columns, 0)?.iter().zip(between).zip(inside) {
+        let (Some(text), Some(between), Some(inside)) = (text, between, inside) else {
+            maps.append(false)?;
+            continue;
+        };
+        let mut known = HashSet::new();
+        for (key, value) in text.split(between).filter_map(|entry| entry.split_once(inside)) {
+            if known.insert(key) {
+                maps.keys().append_value(key);
+                maps.values().append_value(value);
+            }
+        }
+        maps.append(true)?;
+    }
+    Ok(Arc::new(maps.finish()))
 }
 
 fn of_element() -> Function {
@@ -60,10 +191,12 @@ fn of_element() -> Function {
 
 /// map(text, text), as [`MapBuilder`] makes it.
 fn map_type() -> DataType {
-    let entries = Fields::from(vec![
-        Field::new("keys", DataType::Utf8, false),
-        Field::new("values", DataType::Utf8, true),
-    ]);
+    map_of(DataType::Utf8, DataType::Utf8)
+}
+
+fn map_of(key: DataType, value: DataType) -> DataType {
+    let entries =
+        Fields::from(vec![Field::new("keys", key, false), Field::new("values", value, true)]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
 

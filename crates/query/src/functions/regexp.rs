@@ -10,7 +10,7 @@ use datafusion::common::cast::as_primitive_array;
 use datafusion::common::{Result, plan_datafusion_err, plan_err};
 use regex::Regex;
 
-use super::{Function, Memo, strings, text};
+use super::{Function, Memo, bigint, strings, text, texts};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -22,6 +22,13 @@ pub(super) fn functions() -> Vec<Function> {
             extract_all,
         ),
         Function::new("regexp_replace", replace_takes, text, replace),
+        Function::new(
+            "regexp_split",
+            texts::<2>,
+            |_| Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))),
+            split,
+        ),
+        Function::new("regexp_position", texts::<2>, bigint, position),
     ]
 }
 
@@ -112,4 +119,40 @@ fn replace(columns: &[ArrayRef]) -> Result<ArrayRef> {
         });
     }
     Ok(Arc::new(made.finish()))
+}
+
+fn split(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let (texts, patterns) = (strings(columns, 0)?, strings(columns, 1)?);
+    let mut memo = Memo::new(pattern);
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for (text, pattern) in texts.iter().zip(patterns) {
+        let (Some(text), Some(pattern)) = (text, pattern) else {
+            lists.append_null();
+            continue;
+        };
+        for part in memo.get(pattern)?.split(text) {
+            lists.values().append_value(part);
+        }
+        lists.append(true);
+    }
+    Ok(Arc::new(lists.finish()))
+}
+
+/// The place of the first match in letters, from 1; -1 without one.
+fn position(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let (texts, patterns) = (strings(columns, 0)?, strings(columns, 1)?);
+    let mut memo = Memo::new(pattern);
+    let mut places = Int64Array::builder(texts.len());
+    for (text, pattern) in texts.iter().zip(patterns) {
+        places.append_option(match (text, pattern) {
+            (Some(text), Some(pattern)) => {
+                let found = memo.get(pattern)?.find(text);
+                let letters = found.and_then(|found| text.get(..found.start()));
+                let place = letters.map(|before| before.chars().count() + 1);
+                Some(place.and_then(|place| i64::try_from(place).ok()).unwrap_or(-1))
+            }
+            _ => None,
+        });
+    }
+    Ok(Arc::new(places.finish()))
 }

@@ -1,4 +1,7 @@
-//! Times: parsing, printing, adding and taking apart. All times are UTC.
+//! Times: parsing, printing, adding and taking apart. Times are UTC, unless a query
+//! says `AT TIME ZONE`: then their parts, their date and their text are of that zone.
+
+mod joda;
 
 use std::sync::Arc;
 
@@ -28,44 +31,36 @@ pub(super) fn functions() -> Vec<Function> {
             })?;
             Ok(cast(&times, &DataType::Date32)?)
         }),
-        Function::new("to_iso8601", times::<1>, text, |columns| {
-            let mut made = StringBuilder::new();
-            for micros in micros(columns, 0)? {
-                made.append_option(micros.map(instant).transpose()?.map(|time| time.to_string()));
-            }
-            Ok(Arc::new(made.finish()))
+        Function::new("to_iso8601", times::<1>, text, to_iso8601),
+        Function::new("date_parse", texts::<2>, time, |columns| parsed_by(columns, strftime)),
+        Function::new("parse_datetime", texts::<2>, time, |columns| {
+            parsed_by(columns, joda::strftime)
         }),
-        Function::new("date_parse", texts::<2>, time, date_parse),
-        Function::new(
-            "date_format",
-            |given| match given.len() {
-                2 => Ok(vec![time(&[])?, DataType::Utf8]),
-                _ => plan_err!("takes a time and a format"),
-            },
-            text,
-            date_format,
-        ),
+        Function::new("date_format", time_and_text, text, |columns| formatted(columns, strftime)),
+        Function::new("format_datetime", time_and_text, text, |columns| {
+            formatted(columns, joda::strftime)
+        }),
         Function::new(
             "date_add",
-            |given| match given.len() {
-                3 => Ok(vec![DataType::Utf8, DataType::Int64, time(&[])?]),
+            |given| match given {
+                [_, _, time] => Ok(vec![DataType::Utf8, DataType::Int64, as_time(time)]),
                 _ => plan_err!("takes a unit, a number and a time"),
             },
-            time,
+            |given| Ok(given.last().map_or(DataType::Null, as_time)),
             date_add,
         ),
         Function::new(
             "date_diff",
-            |given| match given.len() {
-                3 => Ok(vec![DataType::Utf8, time(&[])?, time(&[])?]),
+            |given| match given {
+                [_, from, to] => Ok(vec![DataType::Utf8, as_time(from), as_time(to)]),
                 _ => plan_err!("takes a unit and two times"),
             },
             bigint,
             date_diff,
         ),
-        Function::new("date", times::<1>, date, |columns| match columns.first() {
-            Some(times) => Ok(cast(times, &DataType::Date32)?),
-            None => plan_err!("date takes a time"),
+        Function::new("date", times::<1>, date, |columns| dates(columns, |date| date)),
+        Function::new("last_day_of_month", times::<1>, date, |columns| {
+            dates(columns, Date::last_of_month)
         }),
     ];
     all.extend([
@@ -84,6 +79,7 @@ pub(super) fn functions() -> Vec<Function> {
         Function::new("hour", times::<1>, bigint, |columns| part(columns, DatePart::Hour)),
         Function::new("minute", times::<1>, bigint, |columns| part(columns, DatePart::Minute)),
         Function::new("second", times::<1>, bigint, |columns| part(columns, DatePart::Second)),
+        Function::new("millisecond", times::<1>, bigint, millisecond),
     ]);
     all
 }
@@ -96,8 +92,48 @@ fn date(_: &[DataType]) -> Result<DataType> {
     Ok(DataType::Date32)
 }
 
+/// Arguments that are times, each of its own zone.
 fn times<const N: usize>(given: &[DataType]) -> Result<Vec<DataType>> {
-    Ok(vec![time(given)?; N])
+    match given.len() {
+        count if count == N => Ok(given.iter().map(as_time).collect()),
+        _ => plan_err!("takes {N} time"),
+    }
+}
+
+fn time_and_text(given: &[DataType]) -> Result<Vec<DataType>> {
+    match given {
+        [time, _] => Ok(vec![as_time(time), DataType::Utf8]),
+        _ => plan_err!("takes a time and a format"),
+    }
+}
+
+/// What a value becomes that is taken as a time: in its own zone, or else in UTC.
+fn as_time(given: &DataType) -> DataType {
+    let zone = match given {
+        DataType::Timestamp(_, Some(zone)) => Arc::clone(zone),
+        _ => "UTC".into(),
+    };
+    DataType::Timestamp(TimeUnit::Microsecond, Some(zone))
+}
+
+/// The zone of a column of times.
+fn zone(columns: &[ArrayRef], at: usize) -> Result<TimeZone> {
+    match columns.get(at).map(|column| column.data_type()) {
+        Some(DataType::Timestamp(_, Some(zone))) => match time_zone(zone) {
+            Some(zone) => Ok(zone),
+            None => plan_err!("{zone:?} is no time zone"),
+        },
+        _ => Ok(TimeZone::UTC),
+    }
+}
+
+/// `America/New_York`, `UTC`, `+05:30`.
+pub(crate) fn time_zone(name: &str) -> Option<TimeZone> {
+    if name.starts_with(['+', '-']) {
+        let offset = BrokenDownTime::parse("%:z", name).ok()?.offset()?;
+        return Some(TimeZone::fixed(offset));
+    }
+    TimeZone::get(name).ok()
 }
 
 fn micros(columns: &[ArrayRef], at: usize) -> Result<&TimestampMicrosecondArray> {
@@ -116,8 +152,42 @@ fn instant(micros: i64) -> Result<Timestamp> {
         .map_err(|error| plan_datafusion_err!("no such time: {error}"))
 }
 
-fn zoned(micros: i64) -> Result<Zoned> {
-    Ok(instant(micros)?.to_zoned(TimeZone::UTC))
+fn zoned(micros: i64, zone: &TimeZone) -> Result<Zoned> {
+    Ok(instant(micros)?.to_zoned(zone.clone()))
+}
+
+fn to_iso8601(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let zone = zone(columns, 0)?;
+    let mut made = StringBuilder::new();
+    for micros in micros(columns, 0)? {
+        made.append_option(match micros {
+            Some(micros) if zone == TimeZone::UTC => Some(instant(micros)?.to_string()),
+            Some(micros) => {
+                Some(zoned(micros, &zone)?.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string())
+            }
+            None => None,
+        });
+    }
+    Ok(Arc::new(made.finish()))
+}
+
+/// The days of times, in their zone.
+fn dates(columns: &[ArrayRef], make: fn(Date) -> Date) -> Result<ArrayRef> {
+    let zone = zone(columns, 0)?;
+    let mut days = arrow::array::Date32Builder::new();
+    for micros in micros(columns, 0)? {
+        let date = micros.map(|micros| zoned(micros, &zone)).transpose()?.map(|time| time.date());
+        let since = |date| make(date).since((Unit::Day, Date::constant(1970, 1, 1)));
+        days.append_option(match date {
+            Some(date) => Some(
+                since(date)
+                    .map_err(|error| plan_datafusion_err!("no such date: {error}"))?
+                    .get_days(),
+            ),
+            None => None,
+        });
+    }
+    Ok(Arc::new(days.finish()))
 }
 
 /// Texts as times. What the asker wrote wrongly is an error and not an empty answer.
@@ -180,9 +250,10 @@ fn strftime(format: &str) -> Result<String> {
     Ok(made)
 }
 
-fn date_parse(columns: &[ArrayRef]) -> Result<ArrayRef> {
+/// Texts as times, by a format that `words` says in strftime's.
+fn parsed_by(columns: &[ArrayRef], words: fn(&str) -> Result<String>) -> Result<ArrayRef> {
     let (texts, formats) = (strings(columns, 0)?, strings(columns, 1)?);
-    let mut memo = Memo::new(strftime);
+    let mut memo = Memo::new(words);
     let mut times = Vec::with_capacity(texts.len());
     for (text, format) in texts.iter().zip(formats) {
         let (Some(text), Some(format)) = (text, format) else {
@@ -190,7 +261,7 @@ fn date_parse(columns: &[ArrayRef]) -> Result<ArrayRef> {
             continue;
         };
         let Some(time) = broken_down(memo.get(format)?, text) else {
-            return exec_err!("date_parse: {text:?} is not of the format {format:?}");
+            return exec_err!("{text:?} is no time of the format {format:?}");
         };
         times.push(Some(time));
     }
@@ -211,9 +282,10 @@ fn broken_down(format: &str, text: &str) -> Option<i64> {
     Some(zoned.timestamp().as_microsecond())
 }
 
-fn date_format(columns: &[ArrayRef]) -> Result<ArrayRef> {
-    let (times, formats) = (micros(columns, 0)?, strings(columns, 1)?);
-    let mut memo = Memo::new(strftime);
+/// Times as texts, by a format that `words` says in strftime's.
+fn formatted(columns: &[ArrayRef], words: fn(&str) -> Result<String>) -> Result<ArrayRef> {
+    let (times, formats, zone) = (micros(columns, 0)?, strings(columns, 1)?, zone(columns, 0)?);
+    let mut memo = Memo::new(words);
     let mut made = StringBuilder::new();
     // Neighbours often have the same day, and formats are mostly of days.
     let mut last: Option<(i64, String, String)> = None;
@@ -227,8 +299,8 @@ fn date_format(columns: &[ArrayRef]) -> Result<ArrayRef> {
             made.append_value(text);
             continue;
         }
-        let text = jiff::fmt::strtime::format(memo.get(format)?, &zoned(micros)?)
-            .map_err(|error| plan_datafusion_err!("date_format: {error}"))?;
+        let text = jiff::fmt::strtime::format(memo.get(format)?, &zoned(micros, &zone)?)
+            .map_err(|error| plan_datafusion_err!("a time as {format:?}: {error}"))?;
         made.append_value(&text);
         last = Some((micros, format.to_owned(), text));
     }
@@ -255,18 +327,22 @@ fn date_add(columns: &[ArrayRef]) -> Result<ArrayRef> {
     else {
         return plan_err!("date_add takes a number");
     };
+    let zone = zone(columns, 2)?;
     let mut memo = Memo::new(unit);
     let mut sums = Vec::with_capacity(times.len());
     for ((unit, count), time) in units.iter().zip(counts).zip(times) {
         sums.push(match (unit, count, time) {
-            (Some(unit), Some(count), Some(time)) => Some(add(*memo.get(unit)?, count, time)?),
+            (Some(unit), Some(count), Some(time)) => {
+                Some(add(*memo.get(unit)?, count, &zoned(time, &zone)?)?)
+            }
             _ => None,
         });
     }
-    Ok(of_times(sums.into_iter()))
+    let sums = sums.into_iter().collect::<TimestampMicrosecondArray>();
+    Ok(Arc::new(sums.with_timezone_opt(times.timezone())))
 }
 
-fn add(unit: Unit, count: i64, micros: i64) -> Result<i64> {
+fn add(unit: Unit, count: i64, time: &Zoned) -> Result<i64> {
     let span = match unit {
         Unit::Millisecond => Span::new().try_milliseconds(count),
         Unit::Second => Span::new().try_seconds(count),
@@ -277,9 +353,7 @@ fn add(unit: Unit, count: i64, micros: i64) -> Result<i64> {
         Unit::Year => Span::new().try_years(count),
         _ => Span::new().try_days(count),
     };
-    let sum = span.and_then(|span| {
-        Timestamp::from_microsecond(micros)?.to_zoned(TimeZone::UTC).checked_add(span)
-    });
+    let sum = span.and_then(|span| time.checked_add(span));
     sum.map(|time| time.timestamp().as_microsecond())
         .map_err(|error| plan_datafusion_err!("date_add: {error}"))
 }
@@ -287,14 +361,15 @@ fn add(unit: Unit, count: i64, micros: i64) -> Result<i64> {
 /// How many whole units lie between two times.
 fn date_diff(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let (units, from, to) = (strings(columns, 0)?, micros(columns, 1)?, micros(columns, 2)?);
+    let zone = zone(columns, 1)?;
     let mut memo = Memo::new(unit);
     let mut counts = arrow::array::Int64Array::builder(from.len());
     for ((unit, from), to) in units.iter().zip(from).zip(to) {
         counts.append_option(match (unit, from, to) {
             (Some(unit), Some(from), Some(to)) => {
                 let unit = *memo.get(unit)?;
-                let span = zoned(from)?
-                    .until((unit, &zoned(to)?))
+                let span = zoned(from, &zone)?
+                    .until((unit, &zoned(to, &zone)?))
                     .map_err(|error| plan_datafusion_err!("date_diff: {error}"))?;
                 Some(match unit {
                     Unit::Millisecond => span.get_milliseconds(),
@@ -316,6 +391,11 @@ fn date_diff(columns: &[ArrayRef]) -> Result<ArrayRef> {
 fn part(columns: &[ArrayRef], part: DatePart) -> Result<ArrayRef> {
     let parts = date_part(micros(columns, 0)?, part)?;
     Ok(cast(&parts, &DataType::Int64)?)
+}
+
+fn millisecond(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let of = |micros: i64| micros.rem_euclid(1_000_000) / 1_000;
+    Ok(Arc::new(micros(columns, 0)?.unary::<_, Int64Type>(of)))
 }
 
 /// From Monday, 1, to Sunday, 7.
