@@ -9,11 +9,14 @@
 //! that were committed since the last checkpoint, and names the object that
 //! lists the earlier ones.
 //!
-//! `derived` folds what is made of settled files, `retention` what lets them go,
-//! `rebuild` what makes them again, `totals` counts; passes, settling, compaction and
-//! the rest are here.
+//! One file for each kind of record: `pass` folds how rows come, `merged` how they move
+//! to other files, `derived` what is made of these, `retention` what lets them go,
+//! `rebuild` what makes them again, `checkpoint` where the state lies; `totals` counts.
 
+mod checkpoint;
 mod derived;
+mod merged;
+mod pass;
 mod rebuild;
 mod retention;
 mod totals;
@@ -31,10 +34,8 @@ use crate::completeness::Completeness;
 use crate::day::DayPart;
 use crate::hold::Hold;
 use crate::index::IndexPart;
-use crate::layout::{Layout, Place};
 use crate::log::{
-    Arranged, Body, Checkpoint, CompactCommit, CompactIntent, DataFile, IndexCommit, KeysAdded,
-    Manifest, PassCommit, PassIntent, RunAdded, SettleCommit, SettleIntent, Sweep,
+    Arranged, Body, CompactIntent, DataFile, IndexCommit, Manifest, PassIntent, SettleIntent, Sweep,
 };
 use crate::marks::Marks;
 use crate::partition::Regions;
@@ -305,276 +306,10 @@ impl TableState {
         Ok(())
     }
 
-    fn begin_pass(&mut self, number: u64, at: Timestamp, intent: PassIntent) -> Result<(), String> {
-        self.check_nothing_open()?;
-        if intent.from != self.position + 1 || intent.to < intent.from {
-            return Err(format!("a pass over {} to {}", intent.from, intent.to));
-        }
-        self.open = Some(Open { number, at, work: Work::Pass(intent) });
-        Ok(())
-    }
-
-    fn commit_pass(&mut self, at: Timestamp, commit: PassCommit) -> Result<(), String> {
-        let Some(Open { work: Work::Pass(intent), number, .. }) = self.open.take() else {
-            return Err("it commits a pass that is not open".into());
-        };
-        if commit.intent != number || commit.to != intent.to {
-            return Err(format!("it commits intent {}, {number} is open", commit.intent));
-        }
-        let rows: u64 = commit.files.iter().map(|file| file.rows).sum();
-        if !commit.counts.close() || rows != commit.counts.rows {
-            return Err("its counts do not close".into());
-        }
-        for file in commit.files {
-            self.totals.files += 1;
-            self.totals.bytes += file.bytes;
-            match &file.partition {
-                None => self.fresh.push(FreshFile {
-                    file,
-                    committed_at: at,
-                    partitions: commit.fresh_partitions,
-                }),
-                Some(partition) => {
-                    self.dates.entry(partition.date).or_default().recent.push(file);
-                }
-            }
-        }
-        for (reason, units) in commit.quarantine.into_iter().flat_map(|file| file.reasons) {
-            *self.totals.reasons.entry(reason).or_default() += units;
-        }
-        if let Some(keys) = &commit.keys {
-            self.add_keys(keys)?;
-        }
-        self.marks.absorb(commit.reused);
-        self.totals.counts.add(&commit.counts);
-        intent.damaged.into_iter().for_each(|damaged| self.totals.damage.add(damaged));
-        self.completeness.absorb(intent.completeness)?;
-        self.totals.passes += 1;
-        self.regions.absorb(&commit.regions);
-        self.position = commit.to;
-        Ok(())
-    }
-
-    fn add_keys(&mut self, added: &KeysAdded) -> Result<(), String> {
-        let mut replaced = BTreeSet::new();
-        for (date, run) in &added.dates {
-            let runs = self.keys.entry(*date).or_default();
-            let Some(kept) = runs.len().checked_sub(run.replaces) else {
-                return Err(format!("it replaces {} runs of keys of {date}", run.replaces));
-            };
-            replaced.extend(runs.drain(kept..).map(|run| run.path));
-            let RunAdded { from, entries, replaces: _ } = *run;
-            runs.push(KeyRun { path: added.path.clone(), from, entries });
-        }
-        if !replaced.is_empty() {
-            for run in self.keys.values().flatten() {
-                replaced.remove(&run.path);
-            }
-            self.retired.extend(replaced);
-        }
-        Ok(())
-    }
-
-    fn begin_settling(
-        &mut self,
-        number: u64,
-        at: Timestamp,
-        intent: SettleIntent,
-    ) -> Result<(), String> {
-        self.check_nothing_open()?;
-        let inputs: BTreeSet<&String> = intent.inputs.iter().collect();
-        let fresh = |path: &&String| self.fresh.iter().any(|fresh| fresh.file.path == **path);
-        if inputs.len() != intent.inputs.len() || inputs.is_empty() || !inputs.iter().all(fresh) {
-            return Err("it settles files that are not fresh".into());
-        }
-        self.open = Some(Open { number, at, work: Work::Settle(intent) });
-        Ok(())
-    }
-
-    fn commit_settling(&mut self, commit: SettleCommit) -> Result<(), String> {
-        let Some(Open { work: Work::Settle(intent), number, .. }) = self.open.take() else {
-            return Err("it commits a settling that is not open".into());
-        };
-        if commit.intent != number {
-            return Err(format!("it commits intent {}, {number} is open", commit.intent));
-        }
-        let (settled, left) = std::mem::take(&mut self.fresh)
-            .into_iter()
-            .partition::<Vec<_>, _>(|fresh| intent.inputs.contains(&fresh.file.path));
-        self.fresh = left;
-        let rows_in: u64 = settled.iter().map(|fresh| fresh.file.rows).sum();
-        let rows_out: u64 = commit.files.iter().map(|file| file.rows).sum();
-        if rows_in != commit.rows || rows_out != commit.rows {
-            return Err(format!("it makes {rows_out} rows of {rows_in}"));
-        }
-        for fresh in settled {
-            self.totals.files -= 1;
-            self.totals.bytes -= fresh.file.bytes;
-            self.retired.insert(fresh.file.path);
-        }
-        for file in commit.files {
-            let Some(date) = file.partition.as_ref().map(|partition| partition.date) else {
-                return Err(format!("{} is not settled", file.path));
-            };
-            self.totals.files += 1;
-            self.totals.bytes += file.bytes;
-            self.dates.entry(date).or_default().recent.push(file);
-        }
-        self.totals.settlings += 1;
-        self.end_marks(&commit.marked)
-    }
-
-    fn end_marks(&mut self, marked: &Marks) -> Result<(), String> {
-        if self.marks.take_out(marked) {
-            Ok(())
-        } else {
-            Err("it marks rows that wait for no mark".into())
-        }
-    }
-
-    fn begin_compaction(
-        &mut self,
-        number: u64,
-        at: Timestamp,
-        intent: CompactIntent,
-    ) -> Result<(), String> {
-        self.check_nothing_open()?;
-        let mut paths = BTreeSet::new();
-        for group in &intent.inputs {
-            let partition = |path: &String| match Layout::place(path) {
-                Some(Place::Partition(partition)) => Some(partition),
-                _ => None,
-            };
-            let whose = group.first().and_then(partition);
-            if whose.is_none() || !group.iter().all(|path| partition(path) == whose) {
-                return Err("it merges files of several partitions".into());
-            }
-            paths.extend(group);
-        }
-        let inputs: usize = intent.inputs.iter().map(Vec::len).sum();
-        if inputs == 0 || paths.len() != inputs {
-            return Err("it merges no files, or one twice".into());
-        }
-        if let Some(path) = paths.into_iter().find(|path| self.is_replaced(path)) {
-            return Err(format!("it merges {path}, which was replaced"));
-        }
-        self.check_rebuild(&intent)?;
-        self.open = Some(Open { number, at, work: Work::Compact(intent) });
-        Ok(())
-    }
-
-    fn commit_compaction(&mut self, at: Timestamp, commit: CompactCommit) -> Result<(), String> {
-        let Some(Open { work: Work::Compact(intent), number, .. }) = self.open.take() else {
-            return Err("it commits a compaction that is not open".into());
-        };
-        if commit.intent != number {
-            return Err(format!("it commits intent {}, {number} is open", commit.intent));
-        }
-        let pinned = intent.inputs.iter().flatten();
-        if !pinned.eq(commit.replaced.iter().map(|file| &file.path)) {
-            return Err("it replaces other files than its intent pins".into());
-        }
-        let rows = |files: &[DataFile]| {
-            files.iter().fold(BTreeMap::new(), |mut rows, file| {
-                *rows.entry(file.partition.clone()).or_insert(0) += file.rows;
-                rows
-            })
-        };
-        if rows(&commit.files) != rows(&commit.replaced)
-            || rows(&commit.files).values().sum::<u64>() != commit.rows
-        {
-            return Err("its files have not the rows of those that they replace".into());
-        }
-        for file in commit.replaced {
-            self.take_out(at, &file)?;
-            self.replaced.insert(file.path, at);
-        }
-        for file in commit.files {
-            let Some(date) = file.partition.as_ref().map(|partition| partition.date) else {
-                return Err(format!("{} is not settled", file.path));
-            };
-            self.totals.files += 1;
-            self.totals.bytes += file.bytes;
-            self.dates.entry(date).or_default().recent.push(file);
-        }
-        match &mut self.rebuild {
-            Some(rebuild) if !intent.staged.is_empty() => rebuild.replaced += commit.rows,
-            _ => self.totals.compactions += 1,
-        }
-        self.end_marks(&commit.marked)
-    }
-
-    fn fold_checkpoint(&mut self, number: u64, checkpoint: Checkpoint) -> Result<(), String> {
-        self.check_nothing_open()?;
-        self.apply_manifests(&checkpoint.dates)?;
-        let (_, hash) = self.canonical();
-        if hash != checkpoint.state.sha256 {
-            return Err(format!("the state before it hashes to {hash}"));
-        }
-        self.end_checkpoint(number, &checkpoint);
-        Ok(())
-    }
-
-    /// Replaces the lists of files that a checkpoint names.
-    pub(crate) fn apply_manifests(
-        &mut self,
-        manifests: &BTreeMap<Date, Manifest>,
-    ) -> Result<(), String> {
-        for (date, files) in &mut self.dates {
-            match manifests.get(date) {
-                None if files.recent.is_empty() && files.replaced.is_empty() => {}
-                None => return Err(format!("it forgets files of {date}")),
-                Some(manifest) => {
-                    let before = files.manifest.as_ref().map_or(0, |manifest| manifest.files);
-                    let with_recent = before + files.recent.len() as u64;
-                    if manifest.files + files.replaced.len() as u64 != with_recent {
-                        return Err(format!("it lists {} files of {date}", manifest.files));
-                    }
-                    files.recent.clear();
-                    files.replaced.clear();
-                    if let Some(old) = files.manifest.replace(manifest.clone()) {
-                        self.retired.insert(old.object.path);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// What changes only after the checkpoint's own hash was taken.
-    pub(crate) fn end_checkpoint(&mut self, number: u64, checkpoint: &Checkpoint) {
-        self.checkpoint = number;
-        self.states.push(checkpoint.state.path.clone());
-        if self.states.len() > 2 {
-            self.retired.insert(self.states.remove(0));
-        }
-    }
-
     /// Sets the head of a state that was loaded instead of folded.
     pub(crate) fn set_head(&mut self, head: Head) {
         self.head = head.number;
         self.head_sha256 = head.hash;
-    }
-
-    /// Takes a settled file out of its date, and with it the copy that holds its rows.
-    fn take_out(&mut self, at: Timestamp, file: &DataFile) -> Result<(), String> {
-        let parts = file.partition.as_ref().and_then(|one| self.days.get_mut(&one.date));
-        if let Some(parts) = parts {
-            let dropped = parts.extract_if(.., |part| part.stretch.covers(file));
-            self.replaced.extend(dropped.map(|part| (part.file.path, at)));
-        }
-        let date = file.partition.as_ref().and_then(|one| self.dates.get_mut(&one.date));
-        let Some(date) = date else {
-            return Err(format!("it replaces {}, whose date has no files", file.path));
-        };
-        let before = date.recent.len();
-        date.recent.retain(|recent| recent.path != file.path);
-        if date.recent.len() == before && !date.replaced.insert(file.path.clone()) {
-            return Err(format!("it replaces {} a second time", file.path));
-        }
-        self.totals.files = self.totals.files.saturating_sub(1);
-        self.totals.bytes = self.totals.bytes.saturating_sub(file.bytes);
-        Ok(())
     }
 
     /// Whether an object is about to be deleted, by the last sweep or the next.
