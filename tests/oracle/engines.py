@@ -7,7 +7,8 @@
     engines.py duckdb-iceberg STORE            by DuckDB's Iceberg reader
     engines.py polars|pyarrow STORE            by these, from the folders
 
-A count is a JSON object {"account region date": rows} on stdout.
+A count is a JSON object {"account region date": rows} on stdout. Who can ask what a list
+contains is asked how many rows name something, too.
 """
 
 import json
@@ -16,16 +17,28 @@ import sys
 
 # So many that their days get a copy for the organization at once.
 ACCOUNTS = 210
+DAYS = ("05", ACCOUNTS), ("06", ACCOUNTS), ("07", 5)
+BUCKET = "arn:aws:s3:::bucket"
 COUNT = "SELECT account, region, CAST({date} AS VARCHAR(10)) AS day, count(*) AS n FROM {table} GROUP BY 1, 2, 3"
+
+
+def account_of(number):
+    return f"{number * 479_001_599 + 42:012d}"
+
+
+def names(rows_that_name):
+    """Checks how many rows the list of what they name says name a thing."""
+    expected = {BUCKET: 3 * sum(accounts for _, accounts in DAYS), account_of(0): 3 * len(DAYS), "i-0": 0}
+    found = {thing: rows_that_name(thing) for thing in expected}
+    assert found == expected, f"{found}, not {expected}"
 
 
 def make(folder):
     os.makedirs(folder)
     number = 0
     with open(os.path.join(folder, "events.ndjson"), "w", encoding="utf-8") as file:
-        for day, accounts in ("05", ACCOUNTS), ("06", ACCOUNTS), ("07", 5):
-            for account in range(accounts):
-                account = f"{account * 479_001_599 + 42:012d}"
+        for day, accounts in DAYS:
+            for account in map(account_of, range(accounts)):
                 for hour in range(3):
                     number += 1
                     record = {
@@ -36,7 +49,7 @@ def make(folder):
                         "eventName": "GetObject",
                         "awsRegion": "eu-west-1",
                         "eventID": f"id-{number}",
-                        "resources": [{"ARN": "arn:aws:s3:::bucket", "accountId": account}],
+                        "resources": [{"ARN": BUCKET, "accountId": account}],
                         "recipientAccountId": account,
                     }
                     file.write(json.dumps(record) + "\n")
@@ -68,6 +81,9 @@ def spark(path):
     for view in "cloudtrail_logs", "cloudtrail_lake":
         rows = session.sql(f"SELECT * FROM {view}").collect()
         assert len(rows) == sum(row[3] for row in sides[0]), f"{view} has {len(rows)} rows"
+    for name in both("events"):
+        having = f"SELECT count(*) FROM {name} WHERE array_contains(indicators, '{{}}')"
+        names(lambda thing, having=having: session.sql(having.format(thing)).collect()[0][0])
     told(sides[0])
 
 
@@ -83,6 +99,8 @@ def duckdb(path):
         rest = f"SELECT {named} FROM {one} EXCEPT ALL SELECT {named} FROM {other}"
         (missing,) = connection.sql(f"SELECT count(*) FROM ({rest})").fetchone()
         assert missing == 0, f"{missing} rows of {one} are not in {other}"
+        having = f"SELECT count(*) FROM {one} WHERE list_contains(indicators, ?)"
+        names(lambda thing, having=having: connection.execute(having, [thing]).fetchone()[0])
     told(connection.sql(COUNT.format(date='"date"', table="events_by_day")).fetchall())
 
 
@@ -123,6 +141,8 @@ def duckdb_iceberg(store):
         (path,) = glob.glob(f"{folder}/extensions/*/{name}.duckdb_extension")
         connection.execute(f"LOAD '{path}'")
     table = f"iceberg_scan('{os.path.join(store, 'trail', 'default', 'iceberg')}')"
+    having = f"SELECT count(*) FROM {table} WHERE list_contains(indicators, ?)"
+    names(lambda thing: connection.execute(having, [thing]).fetchone()[0])
     told(connection.sql(COUNT.format(date='"date"', table=table)).fetchall())
 
 
@@ -136,6 +156,8 @@ def polars(store):
     schema = {"account": engine.String, "region": engine.String, "date": engine.Date}
     frame = engine.scan_parquet(f"{events(store)}/**/*.parquet", hive_partitioning=True, hive_schema=schema)
     rows = frame.group_by("account", "region", engine.col("date").cast(engine.String)).len()
+    has = engine.col("indicators").list
+    names(lambda thing: frame.filter(has.contains(thing)).select(engine.len()).collect().item())
     told(rows.collect().iter_rows())
 
 

@@ -285,7 +285,8 @@ fn a_time_of_a_zone_has_the_parts_and_the_text_of_that_zone() {
 #[test]
 fn groups_become_maps_and_maps_and_lists_become_rows() {
     let dir = tempfile::tempdir().expect("a directory");
-    let table = "(VALUES ('a', 1, 'e'), ('a', 2, 'e'), (NULL, 3, 'f'), ('b', 4, NULL)) AS t(x, y, e)";
+    let table =
+        "(VALUES ('a', 1, 'e'), ('a', 2, 'e'), (NULL, 3, 'f'), ('b', 4, NULL)) AS t(x, y, e)";
     let cases = [
         (
             format!("SELECT histogram(e) AS h, map_agg(x, y) AS m, multimap_agg(x, y) AS n FROM {table}"),

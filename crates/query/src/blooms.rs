@@ -61,6 +61,11 @@ impl Blooms {
         }
     }
 
+    /// The same of a question that finds rows without lists by their columns.
+    pub(crate) fn beside_columns(self) -> Self {
+        Self { asks_lists: false, ..self }
+    }
+
     /// Whether lists are asked for that a file, which an earlier release wrote, does not have.
     pub(crate) fn misses_lists(&self, footer: &ParquetMetaData) -> bool {
         let columns = footer.file_metadata().schema_descr().columns();

@@ -198,9 +198,9 @@ impl Engine {
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Answer, QueryError>> {
         Box::pin(async move {
-            let condition = filter.condition()?;
+            let ways = filter.ways()?;
             let terms = Terms::of_named(filter);
-            self.answer(Wanted::Events(condition.as_ref(), selection), &terms).await
+            self.answer(Wanted::Events(&ways, selection), &terms).await
         })
     }
 
@@ -281,7 +281,8 @@ impl Engine {
 #[derive(Clone, Copy)]
 enum Wanted<'a> {
     Statement(&'a Parsed, &'a Question),
-    Events(Option<&'a Expr>, &'a Selection),
+    /// Each wanted row meets one of the conditions.
+    Events(&'a [Expr], &'a Selection),
 }
 
 impl Wanted<'_> {
@@ -292,10 +293,12 @@ impl Wanted<'_> {
                 let values = question.values();
                 if values.is_empty() { Ok(frame) } else { frame.with_param_values(values) }
             }
-            Self::Events(condition, selection) => {
-                let mut frame = context.table(EVENTS).await?;
-                if let Some(condition) = condition {
-                    frame = frame.filter(condition.clone())?;
+            Self::Events(ways, selection) => {
+                let events = context.table(EVENTS).await?;
+                let mut ways = ways.iter().map(|way| events.clone().filter(way.clone()));
+                let mut frame = ways.next().unwrap_or_else(|| Ok(events.clone()))?;
+                for way in ways {
+                    frame = frame.union(way?)?;
                 }
                 if selection.newest_first {
                     let newest = ["eventtime", "orgtrail_record", "orgtrail_row"];

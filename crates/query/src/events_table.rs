@@ -67,7 +67,12 @@ impl EventsTable {
         let pruning = Pruning::new(session, filters, &self.schema()).map_err(engine)?;
         let dates = self.view.dates(&pruning)?;
         let terms = Terms::of_filters(filters).and(self.terms.clone());
-        let blooms = Arc::new(Blooms::of_filters(filters));
+        let mut blooms = Blooms::of_filters(filters);
+        if !self.terms.is_empty() {
+            // `EventFilter::ways` says them beside these filters.
+            blooms = blooms.beside_columns();
+        }
+        let blooms = Arc::new(blooms);
         let named = self.named(session, &terms, &dates).await;
         let mut files = self.view.files(&pruning, &dates, named.as_ref()).await?;
         (files.settled, files.copies) = with_copies(&self.view.snapshot, files.settled);

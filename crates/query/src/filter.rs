@@ -4,10 +4,13 @@
 //! leading `!` means "not", and `*` stands for anything.
 
 use datafusion::functions::core::expr_ext::FieldAccessor;
-use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::functions_nested::array_has::array_has_udf;
+use datafusion::logical_expr::{Expr, col, lit, not};
 use datafusion::scalar::ScalarValue;
 use event::AccountId;
+use event::indicator::is_indicator;
 use jiff::Timestamp;
+use table::schema::INDICATORS;
 
 use crate::functions::resource_lines;
 use crate::pattern::{Pattern, condition, condition_on_key, like};
@@ -87,6 +90,23 @@ impl EventFilter {
             self.read_only.map(|read_only| col("readonly").eq(lit(read_only))),
         ];
         Ok(conditions.into_iter().flatten().reduce(Expr::and))
+    }
+
+    /// Conditions of which each wanted row meets one; none if all events are asked for.
+    ///
+    /// An indicator is looked for in the lists of what rows name, which are small beside
+    /// the columns that it may stand in; those are read for rows that have no list.
+    pub(crate) fn ways(&self) -> Result<Vec<Expr>, InvalidFilter> {
+        let whole = self.condition()?;
+        let Some((listed, unlisted)) = by_list(&self.named) else {
+            return Ok(whole.into_iter().collect());
+        };
+        let rest = Self { named: Vec::new(), ..self.clone() }.condition()?;
+        let with = |way: Expr, rest: Option<Expr>| match rest {
+            Some(rest) => rest.and(way),
+            None => way,
+        };
+        Ok(vec![with(listed, rest), with(unlisted, whole)])
     }
 
     fn check(&self) -> Result<(), InvalidFilter> {
@@ -173,6 +193,22 @@ fn inside(pattern: &Pattern, columns: &[&str]) -> Expr {
         ["\"", "/", ":"].map(|before| like(col(*column), &format!("*{before}{}\"*", pattern.text)))
     });
     ends.reduce(Expr::or).unwrap_or_else(|| lit(false))
+}
+
+/// That a row's list has one of some indicators, and that it has no list; none if
+/// something else is looked for. Every row names the account that it is filed under.
+fn by_list(named: &[String]) -> Option<(Expr, Expr)> {
+    let patterns: Vec<Pattern> = named.iter().map(|value| Pattern::new(value)).collect();
+    if !patterns.iter().all(|pattern| !pattern.negated && is_indicator(&pattern.text)) {
+        return None;
+    }
+    let account = |pattern: &Pattern| col("account").eq(lit(pattern.text.clone()));
+    let accounts = patterns.iter().map(account).reduce(Expr::or)?;
+    let has = patterns
+        .iter()
+        .map(|pattern| array_has_udf().call(vec![col(INDICATORS), lit(pattern.text.clone())]));
+    let listed = has.fold(accounts.clone(), Expr::or);
+    Some((listed, col(INDICATORS).is_null().and(not(accounts))))
 }
 
 /// Wherever a record names it, whoever acts.

@@ -3,6 +3,7 @@
 //! Everything in a question reads through one view, so an event that it joins
 //! with itself is the same event twice and not two states of the world.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::error::DataFusionError;
@@ -45,8 +46,8 @@ pub(crate) struct View {
     /// Why reading failed: said here in our own words, since the engine passes
     /// on its own kind of error only.
     failure: Mutex<Option<QueryError>>,
-    /// Files chosen so far.
-    planned: Mutex<Vec<DataFile>>,
+    /// Files chosen so far, by their path: a question may look at them twice.
+    planned: Mutex<BTreeMap<String, DataFile>>,
     /// What was asked for so far.
     asked: Mutex<Vec<Pruning>>,
 }
@@ -80,7 +81,7 @@ impl View {
             tail: OnceCell::new(),
             opened: Arc::default(),
             failure: Mutex::new(None),
-            planned: Mutex::new(Vec::new()),
+            planned: Mutex::default(),
             asked: Mutex::new(Vec::new()),
         }
     }
@@ -157,7 +158,7 @@ impl View {
     pub(crate) fn planned(&self, chosen: &Chosen) {
         let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
         let all = chosen.settled.iter().chain(&chosen.fresh).chain(&chosen.copies);
-        planned.extend(all.cloned());
+        planned.extend(all.map(|file| (file.path.clone(), file.clone())));
     }
 
     /// Remembers what is asked for, which the answer has to be complete of.
@@ -179,7 +180,7 @@ impl View {
     pub(crate) async fn broken_file(&self) -> Option<QueryError> {
         let planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for path in self.opened.paths().into_iter().rev() {
-            let Some(file) = planned.iter().find(|file| file.path == path) else { continue };
+            let Some(file) = planned.get(&path) else { continue };
             match self.store.get(&Path::from(path.as_str())).await {
                 Ok(None) => return Some(QueryError::Missing { path }),
                 Ok(Some(bytes)) if sha256(&bytes) != file.sha256 => {

@@ -315,8 +315,12 @@ impl Table {
     }
 
     /// Deletes what nothing names any more and nobody need read: a record names
-    /// the objects first, so that nobody uses them from then on.
-    pub(crate) async fn sweep(&mut self) -> Result<(), TableError> {
+    /// the objects first, so that nobody uses them from then on. Passes and compaction
+    /// begin with this.
+    ///
+    /// # Errors
+    /// [`TableError::is_retryable`] says whether to call again.
+    pub async fn sweep(&mut self) -> Result<(), TableError> {
         let kept = SignedDuration::from_secs(i64::from(self.config.keep_replaced_secs));
         let now = self.seams.clock.now();
         let kept_since = now.checked_sub(kept).unwrap_or(Timestamp::MIN);

@@ -36,6 +36,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         let indexed = table.index(u64::MAX, &stop).await.context("index")?;
         let copied = table.copy_days(u64::MAX, &stop).await.context("copy days")?;
         table.publish().await.context("publish Iceberg metadata")?;
+        table.sweep().await.context("delete what was replaced")?;
         anyhow::Ok((settled, compacted, indexed, copied))
     };
     // What has begun is finished; Ctrl-C ends between two steps.

@@ -22,7 +22,11 @@ pub(super) fn functions() -> Vec<Function> {
         Function::new(
             "contains",
             |given| match given {
-                [DataType::List(item), _] => {
+                [DataType::List(item), wanted] => {
+                    let is_text = |kind: &DataType| kind.is_string();
+                    if is_text(item.data_type()) != is_text(wanted) && !wanted.is_null() {
+                        return plan_err!("an array of {} has no {wanted}", item.data_type());
+                    }
                     Ok(vec![DataType::List(Arc::clone(item)), item.data_type().clone()])
                 }
                 [_, DataType::Binary] => Ok(vec![DataType::Utf8, DataType::Binary]),

@@ -357,4 +357,18 @@ async fn files_that_cannot_be_asked_for_indicators_are_told_of() {
     assert_eq!(asked.without_lists, asked.files, "{asked:?}");
     assert!(!asked.is_complete(None));
     assert_eq!(ask("useridentity.accesskeyid = 'AKIANOWHERE000000000'").await.without_lists, 0);
+
+    // Who looks for an indicator finds it there all the same, by the columns.
+    let actor = "arn:aws:iam::000000000042:user/1";
+    let sql = format!("SELECT eventid FROM events WHERE useridentity.arn = '{actor}'");
+    let mut by_column = engine.sql(&sql).await.expect("an answer");
+    let rows = by_column.rest().await.expect("rows");
+    let by_column: usize = rows.iter().map(|batch| batch.num_rows()).sum();
+    let filter = EventFilter { named: vec![actor.to_owned()], ..EventFilter::default() };
+    let selection = Selection::default();
+    let mut named = engine.events(&filter, &selection).await.expect("an answer");
+    let rows: usize = named.rest().await.expect("rows").iter().map(|batch| batch.num_rows()).sum();
+    assert!(by_column > 0);
+    assert_eq!(rows, by_column);
+    assert_eq!(named.coverage().without_lists, 0);
 }
