@@ -352,6 +352,22 @@ fn what_a_query_lacks_is_named() {
 }
 
 #[test]
+fn what_is_wrong_with_an_argument_is_said_in_one_line() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (sql, expected) in [
+        ("SELECT contains(ARRAY['a'], 5)", "contains: an array of Utf8 has no Int64"),
+        ("SELECT md5('a')", "md5: takes bytes: write to_utf8(…) around the text"),
+        ("SELECT url_encode('a', 'b')", "url_encode takes 1 arguments"),
+        ("SELECT CAST(ROW(1) AS ROW(x INTEGER))", "write CAST(json_parse(…) AS ROW(…))"),
+    ] {
+        let answer = ask(dir.path(), &[sql]);
+        assert_eq!(answer.status.code(), Some(2), "{sql}");
+        let said = said(&answer);
+        assert!(said.contains(expected) && said.trim().lines().count() == 1, "{sql}: {said}");
+    }
+}
+
+#[test]
 fn a_query_ends_at_its_time_and_at_once_when_it_is_told_to() {
     let dir = tempfile::tempdir().expect("a directory");
     let endless = "SELECT count(*) FROM generate_series(1, 100000000000) AS t(n) WHERE n % 7 = 1";

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray, StringBuilder, new_empty_array};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::cast::as_string_array;
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
@@ -103,6 +103,18 @@ impl Function {
     }
 }
 
+impl Function {
+    /// What the arguments are turned into.
+    fn taken(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        match (self.takes)(given) {
+            Ok(taken) if taken.len() == given.len() => Ok(taken),
+            Ok(taken) => plan_err!("{} takes {} arguments", self.name, taken.len()),
+            Err(DataFusionError::Plan(what)) => plan_err!("{}: {what}", self.name),
+            Err(other) => Err(other),
+        }
+    }
+}
+
 impl fmt::Debug for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Function").field(&self.name).finish()
@@ -137,11 +149,9 @@ impl ScalarUDFImpl for Function {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        match (self.takes)(given) {
-            Ok(taken) if taken.len() == given.len() => Ok(taken),
-            Ok(taken) => plan_err!("{} takes {} arguments", self.name, taken.len()),
-            Err(error) => plan_err!("{}: {}", self.name, error.strip_backtrace()),
-        }
+        // What is wrong is said with the answer's type: an error from here comes with
+        // candidates and advice that do not fit.
+        Ok(self.taken(given).unwrap_or_else(|_| given.to_vec()))
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
@@ -151,6 +161,7 @@ impl ScalarUDFImpl for Function {
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let types: Vec<DataType> =
             args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        self.taken(&types)?;
         let constants = args.scalar_arguments.iter();
         let constants: Vec<Option<&str>> =
             constants.map(|value| value.and_then(|value| value.try_as_str().flatten())).collect();
@@ -162,6 +173,7 @@ impl ScalarUDFImpl for Function {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        // Columns without rows do not tell the constants that an answer's type depends on.
         if args.number_rows == 0 {
             return Ok(ColumnarValue::Array(new_empty_array(args.return_field.data_type())));
         }

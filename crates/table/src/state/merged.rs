@@ -47,14 +47,7 @@ impl TableState {
             self.totals.bytes -= fresh.file.bytes;
             self.retired.insert(fresh.file.path);
         }
-        for file in commit.files {
-            let Some(date) = file.partition.as_ref().map(|partition| partition.date) else {
-                return Err(format!("{} is not settled", file.path));
-            };
-            self.totals.files += 1;
-            self.totals.bytes += file.bytes;
-            self.dates.entry(date).or_default().recent.push(file);
-        }
+        self.put_in(commit.files)?;
         self.totals.settlings += 1;
         self.end_marks(&commit.marked)
     }
@@ -128,7 +121,17 @@ impl TableState {
             self.take_out(at, &file)?;
             self.replaced.insert(file.path, at);
         }
-        for file in commit.files {
+        self.put_in(commit.files)?;
+        match &mut self.rebuild {
+            Some(rebuild) if !intent.staged.is_empty() => rebuild.replaced += commit.rows,
+            _ => self.totals.compactions += 1,
+        }
+        self.end_marks(&commit.marked)
+    }
+
+    /// Adds settled files to their dates.
+    fn put_in(&mut self, files: Vec<DataFile>) -> Result<(), String> {
+        for file in files {
             let Some(date) = file.partition.as_ref().map(|partition| partition.date) else {
                 return Err(format!("{} is not settled", file.path));
             };
@@ -136,11 +139,7 @@ impl TableState {
             self.totals.bytes += file.bytes;
             self.dates.entry(date).or_default().recent.push(file);
         }
-        match &mut self.rebuild {
-            Some(rebuild) if !intent.staged.is_empty() => rebuild.replaced += commit.rows,
-            _ => self.totals.compactions += 1,
-        }
-        self.end_marks(&commit.marked)
+        Ok(())
     }
 
     /// Takes a settled file out of its date, and with it the copy that holds its rows.
