@@ -1,13 +1,14 @@
-"""A large organization's day: 1,000 accounts x 17 regions, 200 events in each.
+"""A large organization's day, or several: 1,000 accounts x 17 regions, 200 events in each.
 
     python3 tests/bench/organization.py [--accounts 1000] [--regions 17] [--days 1] [--each 200]
-                                        [--rounds 3] [--sample DIR] [--keep DIR]
+                                        [--rounds 3] [--leave-out WAY] [--sample DIR] [--keep DIR]
 
 CloudTrail's log files, one for each account, region and day, go through agent, journal
 and table; then `orgtrail compact` merges, indexes and copies days. Tells what each step
 took (seconds, CPU seconds, memory, files, bytes an event), and the six questions of
-`questions.py` across the organization: orgtrail, and DuckDB on the partitions and on the
-copies. (Copies are made of days that are over and have 200 files or more.)
+`questions.py` across the organization, asked twice: of the settled partitions (orgtrail, and
+DuckDB), and when there are copies of the days (orgtrail, and DuckDB on the copies). Every
+way must count the same. (Copies are made of days that are over and have 200 files or more.)
 """
 
 import argparse
@@ -40,28 +41,85 @@ def told(what, usages, events, folder=None):
     print(line, flush=True)
 
 
+class Store:
+    """What goes in, and what becomes of it."""
+
+    def __init__(self, directory, events):
+        self.house, self.events = Deployment(directory), events
+        self.path = self.house.store
+        self.trail = os.path.join(self.path, "trail", "default")
+
+    def take_in(self, sample):
+        served, agent = self.house.take_in(os.path.join(sample, "logs"))
+        told("passes and settling", [served, agent], self.events, os.path.join(self.trail, "events"))
+
+    def compact(self):
+        compact = [program("orgtrail"), "compact", "--keep-replaced-secs", "0", "--store", self.path]
+        log = self.house.path("compact.log")
+        compacted = Process("compact", compact, log).wait()
+        assert compacted.status == 0, log
+        with open(log, encoding="utf-8") as file:
+            print(file.read().strip())
+        told("compacting, indexing, copying", [compacted], self.events, os.path.join(self.trail, "events"))
+        for part in "days", "index", "iceberg":
+            files, size = tree(os.path.join(self.trail, part))
+            print(f"{part:28} {files} files, {size / MIB:.1f} MiB, {size / self.events:.1f} B/event", flush=True)
+
+
 def fill(sample, directory, events):
-    house = Deployment(directory)
-    served, agent = house.take_in(os.path.join(sample, "logs"))
-    trail = os.path.join(house.store, "trail", "default")
-    told("passes and settling", [served, agent], events, os.path.join(trail, "events"))
-    compact = [program("orgtrail"), "compact", "--keep-replaced-secs", "0", "--store", house.store]
-    log = os.path.join(directory, "compact.log")
-    compacted = Process("compact", compact, log).wait()
-    assert compacted.status == 0, log
-    with open(log, encoding="utf-8") as file:
-        print(file.read().strip())
-    told("compacting, indexing, copying", [compacted], events, os.path.join(trail, "events"))
-    for part in "days", "index", "iceberg":
-        files, size = tree(os.path.join(trail, part))
-        print(f"{part:28} {files} files, {size / MIB:.1f} MiB, {size / events:.1f} B/event", flush=True)
-    return house.store
+    """A store with the sample, compacted, indexed and copied."""
+    store = Store(directory, events)
+    store.take_in(sample)
+    store.compact()
+    return store.path
+
+
+class Answers:
+    """What each way of asking took and found."""
+
+    def __init__(self, store, values, rounds):
+        self.store, self.values, self.rounds = store, values, rounds
+        self.ways, self.seconds, self.found, self.read = [], {}, {}, {}
+
+    def ask(self, ways):
+        """Ways by name, each the table in DuckDB, or none for orgtrail."""
+        self.ways += ways
+        for number in range(self.rounds):
+            for way in random.Random(number).sample(list(ways), len(ways)):
+                for name, template in QUESTIONS:
+                    if ways[way] is None:
+                        sql = template.format(events="events", text="json_extract_scalar", **self.values)
+                        took, rows, self.read[name, way] = by_orgtrail(self.store, name, sql, self.values)
+                    else:
+                        sql = template.format(events=ways[way], text="json_extract_string", **self.values)
+                        took, rows, _ = by_duckdb(sql)
+                    self.seconds.setdefault((name, way), []).append(took)
+                    self.found.setdefault(name, {})[way] = rows
+
+    def tell(self):
+        """Prints a table; whether all ways agree."""
+        width = max(len(name) for name, _ in QUESTIONS)
+        print(" " * width, *(way.rjust(30) for way in self.ways))
+        for name, _ in QUESTIONS:
+            cells = []
+            for way in self.ways:
+                cell = f"{statistics.median(self.seconds[name, way]):.2f} s"
+                if (name, way) in self.read:
+                    megabytes, files = self.read[name, way]
+                    cell += f" ({megabytes:.1f} MB, {files} files)"
+                cells.append(cell.rjust(30))
+            print(name.ljust(width), *cells)
+        unlike = {name: found for name, found in self.found.items() if len(set(found.values())) > 1}
+        for name, found in unlike.items():
+            print(f"  THEY DO NOT AGREE: {name} {found}")
+        return not unlike
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, count in ("accounts", 1000), ("regions", 17), ("days", 1), ("each", 200), ("rounds", 3):
         parser.add_argument(f"--{name}", type=int, default=count)
+    parser.add_argument("--leave-out", action="append", default=[], help="a way that is not asked")
     parser.add_argument("--sample", help="a directory for the log files, or with them")
     parser.add_argument("--keep", help="where the store is made and stays")
     arguments = parser.parse_args()
@@ -74,38 +132,23 @@ def main():
     events = counts[0] * counts[1] * counts[2] * counts[3]
     print(f"{events} events in {counts[0] * counts[1] * counts[2]} partitions; as .json.gz"
           f" {tree(sample)[1] / events:.0f} B/event", flush=True)
-    store = fill(sample, os.path.join(directory, "run"), events)
-    values = values_of(store)
-    print(f"looked for: {values}", file=sys.stderr)
-    trail = os.path.join(store, "trail", "default")
+    store = Store(os.path.join(directory, "run"), events)
     hive = "hive_partitioning = true, hive_types = {'account': VARCHAR}"
-    tables = {
-        "DuckDB, partitions": f"read_parquet('{trail}/events/**/*.parquet', {hive})",
-        "DuckDB, days": f"read_parquet('{trail}/days/**/*.parquet')",
+    settled = {
+        "orgtrail, partitions": None,
+        "DuckDB, partitions": f"read_parquet('{store.trail}/events/**/*.parquet', {hive})",
     }
-    ways = ["orgtrail", *tables]
-    seconds, found, read = {}, {}, {}
-    for number in range(arguments.rounds):
-        for way in random.Random(number).sample(ways, len(ways)):
-            for name, template in QUESTIONS:
-                if way == "orgtrail":
-                    sql = template.format(events="events", text="json_extract_scalar", **values)
-                    took, rows, read[name] = by_orgtrail(store, name, sql, values)
-                else:
-                    sql = template.format(events=tables[way], text="json_extract_string", **values)
-                    took, rows, _ = by_duckdb(sql)
-                seconds.setdefault((name, way), []).append(took)
-                found.setdefault(name, {})[way] = rows
-    width = max(len(name) for name, _ in QUESTIONS)
-    print(" " * width, *(way.rjust(20) for way in ways), "MB read".rjust(10), "files".rjust(7))
-    agree = True
-    for name, _ in QUESTIONS:
-        medians = [statistics.median(seconds[name, way]) for way in ways]
-        megabytes, files = read[name]
-        print(name.ljust(width), *(f"{median:18.2f} s" for median in medians), f"{megabytes:10.1f} {files:7}")
-        if len(set(found[name].values())) > 1:
-            agree = False
-            print(f"  THEY DO NOT AGREE: {found[name]}")
+    copied = {"orgtrail": None, "DuckDB, copies": f"read_parquet('{store.trail}/days/**/*.parquet')"}
+    store.take_in(sample)
+    answers = Answers(store.path, values_of(store.path), arguments.rounds)
+    print(f"looked for: {answers.values}", file=sys.stderr)
+    for ways in settled, copied:
+        for way in arguments.leave_out:
+            ways.pop(way, None)
+    answers.ask(settled)
+    store.compact()
+    answers.ask(copied)
+    agree = answers.tell()
     if not arguments.keep:
         shutil.rmtree(directory)
     sys.exit(0 if agree else 3)

@@ -19,6 +19,7 @@
 //! In rows that are sorted already that is most of who acted, so a pass sorts first.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray};
@@ -79,10 +80,12 @@ pub(crate) fn lists(batch: &RecordBatch) -> Result<ListArray, ArrowError> {
     let (mut ends, mut valid) = (vec![0], Vec::with_capacity(batch.num_rows()));
     for row in 0..batch.num_rows() {
         let text_bytes = names.go_to(row);
-        let bytes: usize = names.all().map(str::len).sum();
-        let fits = bytes <= LIST_PER_TEXT_MAX * text_bytes;
-        if fits {
-            names.all().try_for_each(|name| texts.add(name))?;
+        let (bytes, count) = (texts.bytes.len(), texts.ends.len());
+        names.all().try_for_each(|name| texts.add(name))?;
+        let fits = texts.bytes.len() - bytes <= LIST_PER_TEXT_MAX * text_bytes;
+        if !fits {
+            texts.bytes.truncate(bytes);
+            texts.ends.truncate(count);
         }
         valid.push(fits);
         ends.push(offset(texts.ends.len() - 1)?);
@@ -125,9 +128,19 @@ fn offset(position: usize) -> Result<i32, ArrowError> {
 }
 
 /// What the rows of a batch name, one row after the other.
+///
+/// Neighbours often are of one caller and say other things: what the columns name that
+/// are no JSON is put in order once for all of them.
 pub(crate) struct Names<'a> {
+    callers: Part<'a>,
+    said: Part<'a>,
+}
+
+/// Some of the columns, and what the current row names in these.
+#[derive(Default)]
+struct Part<'a> {
     leaves: Vec<Leaf<'a>>,
-    /// What the current row names.
+    /// Each once, sorted.
     names: Vec<Cow<'a, str>>,
 }
 
@@ -140,11 +153,40 @@ impl<'a> Names<'a> {
                 push_leaves(field.name(), column.as_ref(), &mut leaves);
             }
         }
-        Self { leaves, names: Vec::new() }
+        let is_json = |leaf: &Leaf<'_>| matches!(leaf.values, Values::Json(_));
+        let (said, callers) = leaves.into_iter().partition(is_json);
+        Self { callers: Part::of(callers), said: Part::of(said) }
     }
 
     /// Goes to a row; gives the bytes of its texts.
     pub(crate) fn go_to(&mut self, row: usize) -> usize {
+        self.callers.go_to(row) + self.said.go_to(row)
+    }
+
+    /// What the row names, each once, in the order of its bytes.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        let mut callers = self.callers.names.iter().map(Cow::as_ref).peekable();
+        let mut said = self.said.names.iter().map(Cow::as_ref).peekable();
+        std::iter::from_fn(move || {
+            let order = match (callers.peek(), said.peek()) {
+                (Some(caller), Some(one)) => caller.cmp(one),
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            if order == Ordering::Equal {
+                said.next();
+            }
+            if order == Ordering::Greater { said.next() } else { callers.next() }
+        })
+    }
+}
+
+impl<'a> Part<'a> {
+    fn of(leaves: Vec<Leaf<'a>>) -> Self {
+        Self { leaves, ..Self::default() }
+    }
+
+    fn go_to(&mut self, row: usize) -> usize {
         let (mut text_bytes, mut is_new) = (0, false);
         for leaf in &mut self.leaves {
             is_new |= leaf.go_to(row);
@@ -159,11 +201,6 @@ impl<'a> Names<'a> {
             self.names.dedup();
         }
         text_bytes
-    }
-
-    /// What the row names, each once, in the order of its bytes.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(Cow::as_ref)
     }
 }
 
