@@ -15,6 +15,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often a line is written where it stays.
 const LINE: Duration = Duration::from_secs(10);
 
+/// Waiting between two counts takes so many times as long as a count.
+const COUNTING_SHARE: u32 = 100;
+
 /// One line on stderr: of a terminal, where it changes and at last goes away, or now
 /// and then a new one where lines stay.
 pub(crate) struct Line {
@@ -34,6 +37,11 @@ impl Line {
             bar
         });
         Self { begun, bar, said: Mutex::new(begun) }
+    }
+
+    /// How often there is something to say.
+    fn pace(&self) -> Duration {
+        if self.bar.is_some() { TICK } else { LINE }
     }
 
     /// Says how far it is, and for how long.
@@ -66,9 +74,12 @@ pub(crate) async fn tell(engine: &Arc<Engine>) -> std::convert::Infallible {
     let line = Line::new();
     tokio::time::sleep(QUIET).await;
     loop {
+        let begun = Instant::now();
         let scanned = engine.scanned();
+        let spent = begun.elapsed();
         let megabytes = scanned.bytes / 1_000_000;
         line.say(&format!("{} rows and {megabytes} MB scanned", scanned.rows));
-        tokio::time::sleep(TICK).await;
+        // Of very many files it takes long to count what was read: a share of the time.
+        tokio::time::sleep(line.pace().max(spent * COUNTING_SHARE)).await;
     }
 }

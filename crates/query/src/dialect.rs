@@ -50,7 +50,7 @@ pub(crate) fn parse(sql: &str, names: &[(String, String)]) -> Result<Parsed, Que
         Tokenizer::new(&Trino, sql).tokenize_with_location().map_err(|error| wrong(&error))?;
     begins_as_question(&tokens)?;
     tokens::translate(&mut tokens);
-    let notes = repair::repair(&mut tokens);
+    let mut notes = repair::repair(&mut tokens);
     let mut statements = DFParserBuilder::new(tokens)
         .with_dialect(&Trino)
         .build()
@@ -75,10 +75,11 @@ pub(crate) fn parse(sql: &str, names: &[(String, String)]) -> Result<Parsed, Que
         let _walked = inner.visit(&mut rewrite);
         rewrite.named(inner);
     }
-    let (tables, trouble) = rewrite.finish();
-    match trouble {
+    let found = rewrite.finish();
+    notes.extend(found.notes);
+    match found.trouble {
         Some(trouble) => Err(QueryError::Statement(trouble)),
-        None => Ok(Parsed { statement, tables, notes }),
+        None => Ok(Parsed { statement, tables: found.tables, notes }),
     }
 }
 

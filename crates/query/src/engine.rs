@@ -24,6 +24,7 @@ use table::{Filter, Seams, TRAIL_DEFAULT, TableError, TableSnapshot};
 use url::Url;
 
 use crate::answer::{Answer, explain};
+use crate::comparison::ByLength;
 use crate::ddl::Place;
 use crate::dialect::{Parsed, parse, unknown_functions};
 use crate::error::QueryError;
@@ -269,7 +270,9 @@ impl Engine {
         if self.options.partitions > 0 {
             config = config.with_target_partitions(self.options.partitions);
         }
+        config.options_mut().sql_parser.default_null_ordering = "nulls_last".to_owned();
         let context = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
+        context.add_analyzer_rule(Arc::new(ByLength::default()));
         context.register_udf(JsonGet::function());
         functions::register(&context);
         context.register_table(EVENTS, Arc::new(EventsTable { view: Arc::clone(view), terms }))?;

@@ -72,6 +72,7 @@ impl QueryError {
     }
 
     pub(crate) fn of(error: DataFusionError, limit_bytes: usize) -> Self {
+        let error = cause(error);
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => {
                 Self::Memory { limit_bytes, source: Box::new(error) }
@@ -83,5 +84,14 @@ impl QueryError {
             | DataFusionError::Diagnostic(..) => Self::Statement(error.strip_backtrace()),
             _ => Self::Engine(Box::new(error)),
         }
+    }
+}
+
+/// What went wrong, without the names of the steps in which it did.
+fn cause(error: DataFusionError) -> DataFusionError {
+    match error {
+        DataFusionError::Context(_, cause_of) => cause(*cause_of),
+        DataFusionError::Diagnostic(_, cause_of) => cause(*cause_of),
+        other => other,
     }
 }

@@ -10,21 +10,25 @@ mod array;
 mod binary;
 mod json;
 mod map;
+mod number;
 mod record;
 mod regexp;
 mod row;
+mod text;
 mod time;
 mod url;
 
 pub(crate) use array::resource_lines;
 pub(crate) use record::record_columns;
+pub(crate) use text::like_pattern;
 pub(crate) use time::time_zone;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray, StringBuilder, new_empty_array};
+use arrow::array::{ArrayRef, StringArray, StringBuilder, new_empty_array, new_null_array};
+use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::cast::as_string_array;
 use datafusion::common::{DataFusionError, Result, plan_err};
@@ -35,11 +39,30 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
+/// Functions that end a query at a text that they cannot read, and what they are called
+/// within `try`, where the answer is NULL.
+pub(crate) const TRIED: [(&str, &str); 7] = [
+    ("from_iso8601_timestamp", "try_from_iso8601_timestamp"),
+    ("from_iso8601_date", "try_from_iso8601_date"),
+    ("date_parse", "try_date_parse"),
+    ("parse_datetime", "try_parse_datetime"),
+    ("json_parse", "try_json_parse"),
+    ("from_unixtime", "try_from_unixtime"),
+    ("date_add", "try_date_add"),
+];
+
+/// The length of an interval in microseconds.
+pub(crate) fn interval_length() -> ScalarUDF {
+    ScalarUDF::from(time::interval_length())
+}
+
 /// Adds all functions; where DataFusion has one of the same name, ours is taken.
 pub(crate) fn register(context: &SessionContext) {
     let all = [
         json::functions(),
         map::functions(),
+        number::functions(),
+        text::functions(),
         array::functions(),
         time::functions(),
         regexp::functions(),
@@ -50,6 +73,9 @@ pub(crate) fn register(context: &SessionContext) {
         record::functions(),
     ];
     for function in all.into_iter().flatten() {
+        if let Some((_, tried)) = TRIED.iter().find(|(name, _)| *name == function.name) {
+            context.register_udf(ScalarUDF::from(function.tried(tried)));
+        }
         context.register_udf(ScalarUDF::from(function));
     }
 }
@@ -57,6 +83,7 @@ pub(crate) fn register(context: &SessionContext) {
 type Typed = fn(&[DataType], &[Option<&str>]) -> Result<DataType>;
 
 /// A function of whole columns.
+#[derive(Clone)]
 pub(crate) struct Function {
     name: &'static str,
     aliases: Vec<String>,
@@ -67,6 +94,8 @@ pub(crate) struct Function {
     /// The same where it depends on arguments that are constant texts.
     typed: Option<Typed>,
     run: fn(&[ArrayRef]) -> Result<ArrayRef>,
+    /// Whether a row that it fails at is NULL.
+    is_lenient: bool,
     /// A simpler way to say a call, if there is one.
     simplify: fn(Vec<Expr>, &SimplifyContext) -> Result<ExprSimplifyResult>,
     signature: Signature,
@@ -81,7 +110,13 @@ impl Function {
     ) -> Self {
         let signature = Signature::user_defined(Volatility::Immutable);
         let simplify = |arguments, _: &SimplifyContext| Ok(ExprSimplifyResult::Original(arguments));
-        Self { name, aliases: Vec::new(), takes, gives, typed: None, run, simplify, signature }
+        let (aliases, typed, is_lenient) = (Vec::new(), None, false);
+        Self { name, aliases, takes, gives, typed, run, is_lenient, simplify, signature }
+    }
+
+    /// The same under another name, with NULL for what it fails at.
+    fn tried(&self, name: &'static str) -> Self {
+        Self { name, aliases: Vec::new(), is_lenient: true, ..self.clone() }
     }
 
     fn alias(mut self, alias: &str) -> Self {
@@ -179,7 +214,18 @@ impl ScalarUDFImpl for Function {
         }
         let columns = args.args.iter().map(|value| value.to_array(args.number_rows));
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        Ok(ColumnarValue::Array((self.run)(&columns)?))
+        Ok(ColumnarValue::Array(match (self.run)(&columns) {
+            Err(_) if self.is_lenient => {
+                let rows = (0..args.number_rows).map(|row| {
+                    let row: Vec<_> = columns.iter().map(|column| column.slice(row, 1)).collect();
+                    (self.run)(&row)
+                        .unwrap_or_else(|_| new_null_array(args.return_field.data_type(), 1))
+                });
+                let rows: Vec<ArrayRef> = rows.collect();
+                concat(&rows.iter().map(AsRef::as_ref).collect::<Vec<_>>())?
+            }
+            answer => answer?,
+        }))
     }
 
     fn simplify(&self, arguments: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {

@@ -11,7 +11,7 @@
 //! # Layout, along the walk of a question
 //! - [`EventFilter`] becomes an expression, or SQL a plan ([`Engine::sql`]):
 //!   `dialect` reads it as it is published, `functions` and `views` are what it
-//!   calls and names; `limits` gives it a turn
+//!   calls and names, `comparison` compares intervals by their length; `limits` gives it a turn
 //! - `view`: one snapshot of the table and one range of the journal
 //! - `tail`: the journal's lines as rows
 //! - `events_table`: what DataFusion sees; `pruning` chooses files, `reader`
@@ -32,6 +32,7 @@
 mod answer;
 mod as_sql;
 mod blooms;
+mod comparison;
 mod copies;
 mod coverage;
 mod ddl;

@@ -1,11 +1,12 @@
 //! What is said differently: one walk over the parsed statement.
 //!
-//! `calls` are functions, `casts` are casts, `names` names of columns; tables, members and
-//! limits are here.
+//! `calls` are functions, `casts` are casts, `operators` what is written like one, `names`
+//! names of columns; tables, members and limits are here.
 
 mod calls;
 mod casts;
 mod names;
+mod operators;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -20,7 +21,7 @@ use self::names::{fold_case, keep_names, name_members, part_names, unnamed};
 use super::tokens::is_uuid;
 use super::unnest::{Unnested, flatten};
 use crate::views::{LAKE, LOGS, TABLES};
-pub(super) use calls::call_of;
+pub(super) use calls::{call_of, text};
 
 pub(super) struct Rewrite<'a> {
     names: &'a [(String, String)],
@@ -32,8 +33,25 @@ pub(super) struct Rewrite<'a> {
     written: Vec<Vec<Option<String>>>,
     /// The parameters of the lambdas that the walk is in.
     parameters: Vec<Vec<String>>,
+    /// Calls of `try` that the walk is in.
+    tries: usize,
+    notes: BTreeSet<String>,
     trouble: Option<String>,
 }
+
+/// What the walk found.
+pub(super) struct Found {
+    /// The tables and views that are asked.
+    pub(super) tables: BTreeSet<String>,
+    /// What was read otherwise than it is written.
+    pub(super) notes: BTreeSet<String>,
+    /// What cannot be read.
+    pub(super) trouble: Option<String>,
+}
+
+/// Columns that are JSON, and what they hold has no names in SQL.
+const JSON: [&str; 4] =
+    ["requestparameters", "responseelements", "additionaleventdata", "serviceeventdetails"];
 
 impl<'a> Rewrite<'a> {
     pub(super) fn new(names: &'a [(String, String)]) -> Self {
@@ -44,6 +62,8 @@ impl<'a> Rewrite<'a> {
             unnested: Vec::new(),
             written: Vec::new(),
             parameters: Vec::new(),
+            tries: 0,
+            notes: BTreeSet::new(),
             trouble: None,
         }
     }
@@ -57,8 +77,8 @@ impl<'a> Rewrite<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> (BTreeSet<String>, Option<String>) {
-        (self.tables, self.trouble)
+    pub(super) fn finish(self) -> Found {
+        Found { tables: self.tables, notes: self.notes, trouble: self.trouble }
     }
 
     /// Gives a table the name that we have for it.
@@ -97,6 +117,27 @@ impl<'a> Rewrite<'a> {
         });
         let root = Box::new(Expr::Identifier(first.clone()));
         Some(Expr::CompoundFieldAccess { root, access_chain: access.collect() })
+    }
+
+    /// `requestparameters.bucketName` has one meaning, though the column is text.
+    fn member_of_json(&mut self, parts: &[Ident]) -> Option<Expr> {
+        let is_json = |part: &Ident| JSON.contains(&part.value.to_lowercase().as_str());
+        let at = parts.iter().take(2).position(is_json)?;
+        let (column, members) = parts.split_at_checked(at + 1)?;
+        if members.is_empty() {
+            return None;
+        }
+        let column = match column {
+            [one] => Expr::Identifier(one.clone()),
+            path => Expr::CompoundIdentifier(path.to_vec()),
+        };
+        let mut found = column;
+        for member in members {
+            found = call_of("element_at", vec![found, text(&member.value)]);
+        }
+        let written = Expr::CompoundIdentifier(parts.to_vec());
+        self.notes.insert(format!("read {written} as {found}"));
+        Some(found)
     }
 
     /// `t.resource` of an UNNEST is `resource`.
@@ -140,6 +181,7 @@ impl VisitorMut for Rewrite<'_> {
             let names = lambda.params.iter().map(|one| one.name.value.to_lowercase());
             self.parameters.push(names.collect());
         }
+        self.tries += usize::from(is_try(expression));
         ControlFlow::Continue(())
     }
 
@@ -160,6 +202,7 @@ impl VisitorMut for Rewrite<'_> {
     }
 
     fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        self.tries -= usize::from(is_try(expression));
         let instead = match expression {
             Expr::Identifier(name) => {
                 fold_case(name);
@@ -170,7 +213,7 @@ impl VisitorMut for Rewrite<'_> {
                 parts.iter_mut().for_each(fold_case);
                 match parts.as_slice() {
                     [one] => Some(Expr::Identifier(one.clone())),
-                    parts => self.member_of_parameter(parts),
+                    parts => self.member_of_parameter(parts).or_else(|| self.member_of_json(parts)),
                 }
             }
             Expr::Lambda(_) => {
@@ -178,9 +221,9 @@ impl VisitorMut for Rewrite<'_> {
                 None
             }
             Expr::AtTimeZone { timestamp, time_zone } => self.at_zone(timestamp, time_zone),
-            Expr::CompoundFieldAccess { access_chain, .. } => {
+            Expr::CompoundFieldAccess { root, access_chain } => {
                 access_chain.iter_mut().for_each(member_by_name);
-                None
+                member_of_column(root, access_chain)
             }
             Expr::Function(call) => self.called(call),
             Expr::Cast { .. } => self.cast(expression),
@@ -192,13 +235,35 @@ impl VisitorMut for Rewrite<'_> {
                 }
                 None
             }
-            _ => None,
+            _ => self.operator(expression),
         };
         if let Some(instead) = instead {
             *expression = instead;
         }
         ControlFlow::Continue(())
     }
+}
+
+fn is_try(expression: &Expr) -> bool {
+    matches!(expression, Expr::Function(call) if is_named(&call.name, "try"))
+}
+
+/// `responseelements['item']` of a column of JSON.
+fn member_of_column(root: &Expr, access: &[AccessExpr]) -> Option<Expr> {
+    let last = match root {
+        Expr::Identifier(name) => Some(name),
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        _ => None,
+    };
+    if !JSON.contains(&last?.value.to_lowercase().as_str()) {
+        return None;
+    }
+    access.iter().try_fold(root.clone(), |found, access| match access {
+        AccessExpr::Subscript(Subscript::Index { index }) => {
+            Some(call_of("element_at", vec![found, index.clone()]))
+        }
+        _ => None,
+    })
 }
 
 /// `element_at(resources, 1).arn` is `element_at(resources, 1)['arn']`.

@@ -12,6 +12,7 @@ pub(super) fn translate(tokens: &mut Vec<TokenWithSpan>) {
     data_store_ids(tokens);
     address_literals(tokens);
     nested_types(tokens);
+    single_values(tokens);
 }
 
 /// The next token from `at` on that is no blank or comment.
@@ -162,4 +163,73 @@ fn matching(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
         }
     }
     None
+}
+
+/// `VALUES 1, 2` becomes `VALUES (1), (2)`.
+fn single_values(tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 0;
+    while at < tokens.len() {
+        let is_values = is_keyword(token(tokens, at), Keyword::VALUES);
+        at += 1;
+        let Some(mut from) = next(tokens, at).filter(|_| is_values) else { continue };
+        // A list of rows, or a column of that name.
+        if matches!(token(tokens, from), Some(Token::LParen)) || begins_no_value(tokens, from) {
+            continue;
+        }
+        loop {
+            let end = value_end(tokens, from);
+            let is_last = !matches!(token(tokens, end), Some(Token::Comma));
+            replace(tokens, end, end, vec![Token::RParen]);
+            replace(tokens, from, from, vec![Token::LParen]);
+            at = end + 2;
+            match next(tokens, at + 1) {
+                Some(following) if !is_last => from = following,
+                _ => break,
+            }
+        }
+    }
+}
+
+fn begins_no_value(tokens: &[TokenWithSpan], at: usize) -> bool {
+    match token(tokens, at) {
+        Some(Token::Word(word)) => !matches!(
+            word.keyword,
+            Keyword::NULL
+                | Keyword::TRUE
+                | Keyword::FALSE
+                | Keyword::DATE
+                | Keyword::TIMESTAMP
+                | Keyword::INTERVAL
+                | Keyword::CAST
+                | Keyword::ARRAY
+                | Keyword::ROW
+        ),
+        Some(Token::Number(..) | Token::SingleQuotedString(_) | Token::Minus) => false,
+        _ => true,
+    }
+}
+
+/// Where a value ends: at a comma, or where what is around the values goes on.
+fn value_end(tokens: &[TokenWithSpan], from: usize) -> usize {
+    let mut depth = 0_usize;
+    for at in from..tokens.len() {
+        match token(tokens, at) {
+            Some(Token::LParen | Token::LBracket) => depth += 1,
+            Some(Token::RParen | Token::RBracket) if depth > 0 => depth -= 1,
+            Some(Token::RParen | Token::Comma | Token::SemiColon | Token::EOF) if depth == 0 => {
+                return at;
+            }
+            Some(Token::Word(word))
+                if depth == 0
+                    && matches!(
+                        word.keyword,
+                        Keyword::ORDER | Keyword::LIMIT | Keyword::UNION | Keyword::OFFSET
+                    ) =>
+            {
+                return at;
+            }
+            _ => {}
+        }
+    }
+    tokens.len()
 }

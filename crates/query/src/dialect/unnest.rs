@@ -1,9 +1,11 @@
-//! `FROM events CROSS JOIN UNNEST(resources) AS t(resource)`.
+//! `FROM events CROSS JOIN UNNEST(resources) AS t(resource)`, and
+//! `FROM events, LATERAL (SELECT upper(eventname) AS name) AS t`.
 //!
 //! DataFusion unnests in the SELECT list only. So the tables before the UNNEST
 //! become a subquery that has one more column for each of its arrays:
 //! `FROM (SELECT *, unnest(resources) AS resource FROM events) AS events`. An array
-//! of rows, or a map, may be given as many names as it has fields.
+//! of rows, or a map, may be given as many names as it has fields. A LATERAL that only
+//! computes columns becomes such a subquery too.
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr,
@@ -22,18 +24,33 @@ pub(super) struct Unnested {
     pub(super) columns: Vec<String>,
 }
 
-/// Rewrites each UNNEST that looks at tables before it.
+/// Rewrites each UNNEST, whether it looks at tables before it or not.
 pub(super) fn flatten(select: &mut Select, given: &mut Vec<Unnested>) -> Result<(), String> {
     let tables = std::mem::take(&mut select.from);
     for table in tables {
         // `FROM events, UNNEST(…)` is a cross join too.
         match (select.from.last_mut(), &table.relation) {
+            (Some(before), relation) if let Some(columns) = computed(relation) => {
+                compute(before, relation, columns, given)?;
+                for join in table.joins {
+                    add(before, join, given)?;
+                }
+            }
             (Some(before), TableFactor::UNNEST { .. }) => {
                 let TableWithJoins { relation, joins } = table;
                 unnest(before, relation, false, given)?;
                 for join in joins {
                     add(before, join, given)?;
                 }
+            }
+            (None, TableFactor::UNNEST { .. }) => {
+                let TableWithJoins { relation, joins } = table;
+                let mut whole = TableWithJoins { relation: empty(), joins: Vec::new() };
+                unnest(&mut whole, relation, false, given)?;
+                for join in joins {
+                    add(&mut whole, join, given)?;
+                }
+                select.from.push(whole);
             }
             _ => {
                 let TableWithJoins { relation, joins } = table;
@@ -53,6 +70,11 @@ fn add(
     join: datafusion::sql::sqlparser::ast::Join,
     given: &mut Vec<Unnested>,
 ) -> Result<(), String> {
+    if let Some(columns) = computed(&join.relation)
+        && matches!(&join.join_operator, JoinOperator::CrossJoin(_))
+    {
+        return compute(before, &join.relation, columns, given);
+    }
     if !matches!(join.relation, TableFactor::UNNEST { .. }) {
         before.joins.push(join);
         return Ok(());
@@ -73,6 +95,49 @@ fn add(
 
 fn is_true(condition: &Expr) -> bool {
     matches!(condition, Expr::Value(ValueWithSpan { value: Value::Boolean(true), .. }))
+}
+
+/// The columns of a LATERAL that has no table of its own.
+fn computed(relation: &TableFactor) -> Option<Vec<(Expr, Ident)>> {
+    let TableFactor::Derived { lateral: true, subquery, alias, .. } = relation else { return None };
+    let SetExpr::Select(select) = subquery.body.as_ref() else { return None };
+    let is_plain = select.from.is_empty()
+        && select.selection.is_none()
+        && select.having.is_none()
+        && subquery.with.is_none()
+        && subquery.limit_clause.is_none();
+    if !is_plain {
+        return None;
+    }
+    let renamed = alias.as_ref().map_or(&[][..], |alias| &alias.columns);
+    let columns = select.projection.iter().enumerate().map(|(at, item)| {
+        let name = renamed.get(at).map(|column| column.name.clone());
+        match item {
+            SelectItem::ExprWithAlias { expr, alias } => {
+                Some((expr.clone(), name.unwrap_or_else(|| alias.clone())))
+            }
+            SelectItem::UnnamedExpr(expr) => Some((expr.clone(), name?)),
+            _ => None,
+        }
+    });
+    columns.collect()
+}
+
+/// Puts the tables so far and what is computed of each row in the place of `before`.
+fn compute(
+    before: &mut TableWithJoins,
+    relation: &TableFactor,
+    columns: Vec<(Expr, Ident)>,
+    given: &mut Vec<Unnested>,
+) -> Result<(), String> {
+    let outer = name_of(before);
+    let names = columns.iter().map(|(_, name)| name.value.to_lowercase()).collect();
+    if let TableFactor::Derived { alias: Some(alias), .. } = relation {
+        given.push(Unnested { table: alias.name.value.to_lowercase(), columns: names });
+    }
+    let inner = std::mem::replace(before, TableWithJoins { relation: empty(), joins: Vec::new() });
+    before.relation = derived(query(inner, columns)?, outer);
+    Ok(())
 }
 
 /// Puts the tables so far and the new columns in the place of `before`; with
@@ -151,7 +216,7 @@ fn derived(subquery: Query, name: Option<Ident>) -> TableFactor {
     TableFactor::Derived { lateral: false, subquery: Box::new(subquery), alias, sample: None }
 }
 
-/// `SELECT *, columns FROM tables`.
+/// `SELECT *, columns FROM tables`, or the columns alone where there are no tables.
 fn query(tables: TableWithJoins, columns: Vec<(Expr, Ident)>) -> Result<Query, String> {
     let mut parsed =
         Parser::parse_sql(&GenericDialect, "SELECT *").map_err(|error| error.to_string())?;
@@ -159,8 +224,12 @@ fn query(tables: TableWithJoins, columns: Vec<(Expr, Ident)>) -> Result<Query, S
         return Err("a query was expected".to_owned());
     };
     if let SetExpr::Select(select) = query.body.as_mut() {
-        select.from = vec![tables];
-        select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+        select.projection.clear();
+        if tables.relation != empty() {
+            select.from = vec![tables];
+            let all = WildcardAdditionalOptions::default();
+            select.projection.push(SelectItem::Wildcard(all));
+        }
         let items =
             columns.into_iter().map(|(expr, alias)| SelectItem::ExprWithAlias { expr, alias });
         select.projection.extend(items);

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Builder, ListArray, ListBuilder, StringBuilder,
-    StructArray, UInt64Builder,
+    Array, ArrayBuilder, ArrayRef, AsArray, BooleanArray, Int64Builder, ListArray, ListBuilder,
+    StringBuilder, StructArray, UInt64Builder,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field};
-use datafusion::common::{Result, plan_err};
+use arrow::datatypes::{DataType, Field, Int64Type};
+use datafusion::common::cast::as_primitive_array;
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::functions_nested::array_has::array_has_udf;
 use datafusion::functions_nested::extract::array_slice_udf;
+use datafusion::functions_nested::repeat::array_repeat_udf;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, ScalarUDF, lit};
 
@@ -49,8 +51,28 @@ pub(super) fn functions() -> Vec<Function> {
         )
         .simplified(as_array_slice),
         Function::new(
+            "repeat",
+            |given| match given {
+                [item, _] => Ok(vec![item.clone(), DataType::Int64]),
+                _ => plan_err!("takes a value and how often"),
+            },
+            |given| {
+                let item = given.first().cloned().unwrap_or(DataType::Null);
+                Ok(DataType::List(Arc::new(Field::new_list_field(item, true))))
+            },
+            |_| plan_err!("repeat is always said as array_repeat"),
+        )
+        .simplified(|arguments, _| {
+            Ok(ExprSimplifyResult::Simplified(array_repeat_udf().call(arguments)))
+        }),
+        // What `max(x, n)` is made of.
+        Function::new("array_remove_nulls", |given| Ok(given.to_vec()), items_type, without_nulls),
+        Function::new(
             "split",
-            texts::<2>,
+            |given| match given.len() {
+                3 => Ok(vec![DataType::Utf8, DataType::Utf8, DataType::Int64]),
+                _ => texts::<2>(given),
+            },
             |_| Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))),
             split,
         ),
@@ -140,19 +162,50 @@ fn as_array_slice(arguments: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimpl
     Ok(ExprSimplifyResult::Simplified(slice))
 }
 
+/// The parts of a text; with a limit, at most so many, of which the last has the rest.
 fn split(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let limits =
+        columns.get(2).map(|column| as_primitive_array::<Int64Type>(column)).transpose()?;
     let mut lists = ListBuilder::new(StringBuilder::new());
-    for (text, delimiter) in strings(columns, 0)?.iter().zip(strings(columns, 1)?) {
-        let (Some(text), Some(delimiter)) = (text, delimiter) else {
+    for (row, (text, delimiter)) in
+        strings(columns, 0)?.iter().zip(strings(columns, 1)?).enumerate()
+    {
+        let limit = limits.map_or(Some(i64::MAX), |all| all.is_valid(row).then(|| all.value(row)));
+        let (Some(text), Some(delimiter), Some(limit)) = (text, delimiter, limit) else {
             lists.append_null();
             continue;
         };
-        for part in text.split(delimiter) {
+        let Some(limit) = usize::try_from(limit).ok().filter(|limit| *limit > 0) else {
+            return exec_err!("split: {limit} parts are none");
+        };
+        for part in text.splitn(limit, delimiter) {
             lists.values().append_value(part);
         }
         lists.append(true);
     }
     Ok(Arc::new(lists.finish()))
+}
+
+fn without_nulls(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let Some(lists) = columns.first().and_then(|lists| lists.as_list_opt::<i32>()) else {
+        return plan_err!("an array is missing");
+    };
+    let (mut places, mut lengths) = (UInt64Builder::new(), Vec::with_capacity(lists.len()));
+    for range in lists.offsets().windows(2) {
+        let [from, to] = range else { continue };
+        let range = usize::try_from(*from).ok().zip(usize::try_from(*to).ok());
+        let (from, to) = range.unwrap_or_default();
+        let valid = (from..to).filter(|at| lists.values().is_valid(*at));
+        let before = places.len();
+        valid.for_each(|at| places.append_value(at as u64));
+        lengths.push(places.len() - before);
+    }
+    let DataType::List(item) = items_type(&[lists.data_type().clone()])? else {
+        return plan_err!("an array is missing");
+    };
+    let values = take(lists.values(), &places.finish(), None)?;
+    let (offsets, nulls) = (OffsetBuffer::from_lengths(lengths), lists.nulls().cloned());
+    Ok(Arc::new(ListArray::try_new(item, offsets, values, nulls)?))
 }
 
 /// An array's items; a map's entries as rows of a key and a value.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BinaryBuilder, StringBuilder};
 use arrow::datatypes::DataType;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use datafusion::common::{Result, plan_err};
 
 use super::{Function, strings, text, texts};
@@ -41,6 +41,14 @@ pub(super) fn functions() -> Vec<Function> {
         }),
         Function::new("from_base64", texts::<1>, binary, |columns| {
             of_text(columns, |text| STANDARD.decode(text).ok())
+        }),
+        Function::new("to_base64url", one_binary, text, |columns| {
+            to_text(columns, |bytes| URL_SAFE.encode(bytes))
+        }),
+        Function::new("from_base64url", texts::<1>, binary, |columns| {
+            of_text(columns, |text| {
+                URL_SAFE.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()
+            })
         }),
     ]
 }

@@ -30,7 +30,10 @@ pub(super) fn functions() -> Vec<Function> {
             Ok(Arc::clone(columns.first().expect("as many as taken")))
         }),
         Function::new("json_format", texts::<1>, text, |columns| {
-            Ok(Arc::clone(columns.first().expect("as many as taken")))
+            Ok(map_text(strings(columns, 0)?, |text| {
+                let value = text.trim_ascii();
+                if is_json(value) { compact(value.as_bytes()) } else { Some(Cow::Borrowed(text)) }
+            }))
         }),
         Function::new(
             "json_array_get",

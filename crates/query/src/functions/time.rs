@@ -1,7 +1,13 @@
 //! Times: parsing, printing, adding and taking apart. Times are UTC, unless a query
 //! says `AT TIME ZONE`: then their parts, their date and their text are of that zone.
 
+mod arithmetic;
+mod interval;
 mod joda;
+mod print;
+mod unix;
+
+pub(super) use print::as_varchar;
 
 use std::sync::Arc;
 
@@ -12,7 +18,7 @@ use datafusion::common::{Result, exec_err, plan_datafusion_err, plan_err};
 use jiff::civil::{Date, DateTime};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, Unit, Zoned};
+use jiff::{Timestamp, Unit, Zoned};
 
 use super::{Function, Memo, bigint, strings, text, texts};
 
@@ -31,33 +37,16 @@ pub(super) fn functions() -> Vec<Function> {
             })?;
             Ok(cast(&times, &DataType::Date32)?)
         }),
-        Function::new("to_iso8601", times::<1>, text, to_iso8601),
-        Function::new("date_parse", texts::<2>, time, |columns| parsed_by(columns, strftime)),
+        Function::new("date_parse", texts::<2>, time, |columns| {
+            parsed_by(columns, strftime, broken_down)
+        }),
         Function::new("parse_datetime", texts::<2>, time, |columns| {
-            parsed_by(columns, joda::strftime)
+            parsed_by(columns, joda::strftime, joda::broken_down)
         }),
         Function::new("date_format", time_and_text, text, |columns| formatted(columns, strftime)),
         Function::new("format_datetime", time_and_text, text, |columns| {
             formatted(columns, joda::strftime)
         }),
-        Function::new(
-            "date_add",
-            |given| match given {
-                [_, _, time] => Ok(vec![DataType::Utf8, DataType::Int64, as_time(time)]),
-                _ => plan_err!("takes a unit, a number and a time"),
-            },
-            |given| Ok(given.last().map_or(DataType::Null, as_time)),
-            date_add,
-        ),
-        Function::new(
-            "date_diff",
-            |given| match given {
-                [_, from, to] => Ok(vec![DataType::Utf8, as_time(from), as_time(to)]),
-                _ => plan_err!("takes a unit and two times"),
-            },
-            bigint,
-            date_diff,
-        ),
         Function::new("date", times::<1>, date, |columns| dates(columns, |date| date)),
         Function::new("last_day_of_month", times::<1>, date, |columns| {
             dates(columns, Date::last_of_month)
@@ -76,12 +65,25 @@ pub(super) fn functions() -> Vec<Function> {
             part(columns, DatePart::DayOfYear)
         })
         .alias("doy"),
+        Function::new("year_of_week", times::<1>, bigint, |columns| {
+            part(columns, DatePart::YearISO)
+        })
+        .alias("yow"),
         Function::new("hour", times::<1>, bigint, |columns| part(columns, DatePart::Hour)),
         Function::new("minute", times::<1>, bigint, |columns| part(columns, DatePart::Minute)),
         Function::new("second", times::<1>, bigint, |columns| part(columns, DatePart::Second)),
         Function::new("millisecond", times::<1>, bigint, millisecond),
     ]);
+    all.extend(arithmetic::functions());
+    all.extend(print::functions());
+    all.extend(unix::functions());
+    all.extend(interval::functions());
     all
+}
+
+/// The length of an interval in microseconds.
+pub(super) fn interval_length() -> Function {
+    interval::of_length()
 }
 
 fn time(_: &[DataType]) -> Result<DataType> {
@@ -114,6 +116,11 @@ fn as_time(given: &DataType) -> DataType {
         _ => "UTC".into(),
     };
     DataType::Timestamp(TimeUnit::Microsecond, Some(zone))
+}
+
+/// The same, but a date stays one.
+fn as_time_or_day(given: &DataType) -> DataType {
+    if *given == DataType::Date32 { DataType::Date32 } else { as_time(given) }
 }
 
 /// The zone of a column of times.
@@ -154,21 +161,6 @@ fn instant(micros: i64) -> Result<Timestamp> {
 
 fn zoned(micros: i64, zone: &TimeZone) -> Result<Zoned> {
     Ok(instant(micros)?.to_zoned(zone.clone()))
-}
-
-fn to_iso8601(columns: &[ArrayRef]) -> Result<ArrayRef> {
-    let zone = zone(columns, 0)?;
-    let mut made = StringBuilder::new();
-    for micros in micros(columns, 0)? {
-        made.append_option(match micros {
-            Some(micros) if zone == TimeZone::UTC => Some(instant(micros)?.to_string()),
-            Some(micros) => {
-                Some(zoned(micros, &zone)?.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string())
-            }
-            None => None,
-        });
-    }
-    Ok(Arc::new(made.finish()))
 }
 
 /// The days of times, in their zone.
@@ -251,7 +243,11 @@ fn strftime(format: &str) -> Result<String> {
 }
 
 /// Texts as times, by a format that `words` says in strftime's.
-fn parsed_by(columns: &[ArrayRef], words: fn(&str) -> Result<String>) -> Result<ArrayRef> {
+fn parsed_by(
+    columns: &[ArrayRef],
+    words: fn(&str) -> Result<String>,
+    parse: fn(&str, &str) -> Option<i64>,
+) -> Result<ArrayRef> {
     let (texts, formats) = (strings(columns, 0)?, strings(columns, 1)?);
     let mut memo = Memo::new(words);
     let mut times = Vec::with_capacity(texts.len());
@@ -260,7 +256,7 @@ fn parsed_by(columns: &[ArrayRef], words: fn(&str) -> Result<String>) -> Result<
             times.push(None);
             continue;
         };
-        let Some(time) = broken_down(memo.get(format)?, text) else {
+        let Some(time) = parse(memo.get(format)?, text) else {
             return exec_err!("{text:?} is no time of the format {format:?}");
         };
         times.push(Some(time));
@@ -278,7 +274,8 @@ fn broken_down(format: &str, text: &str) -> Option<i64> {
     let time = found.to_time().ok().or_else(|| {
         jiff::civil::Time::new(found.hour().unwrap_or(0), found.minute().unwrap_or(0), 0, 0).ok()
     })?;
-    let zoned = date.to_datetime(time).to_zoned(TimeZone::UTC).ok()?;
+    let zone = found.offset().map_or(TimeZone::UTC, TimeZone::fixed);
+    let zoned = date.to_datetime(time).to_zoned(zone).ok()?;
     Some(zoned.timestamp().as_microsecond())
 }
 
@@ -305,87 +302,6 @@ fn formatted(columns: &[ArrayRef], words: fn(&str) -> Result<String>) -> Result<
         last = Some((micros, format.to_owned(), text));
     }
     Ok(Arc::new(made.finish()))
-}
-
-fn unit(text: &str) -> Result<Unit> {
-    match text.to_ascii_lowercase().trim_end_matches('s') {
-        "millisecond" => Ok(Unit::Millisecond),
-        "second" => Ok(Unit::Second),
-        "minute" => Ok(Unit::Minute),
-        "hour" => Ok(Unit::Hour),
-        "day" => Ok(Unit::Day),
-        "week" => Ok(Unit::Week),
-        "month" => Ok(Unit::Month),
-        "year" => Ok(Unit::Year),
-        _ => plan_err!("{text:?} is no unit: write second, minute, hour, day, week, month, year"),
-    }
-}
-
-fn date_add(columns: &[ArrayRef]) -> Result<ArrayRef> {
-    let (units, times) = (strings(columns, 0)?, micros(columns, 2)?);
-    let Some(counts) = columns.get(1).and_then(|column| column.as_primitive_opt::<Int64Type>())
-    else {
-        return plan_err!("date_add takes a number");
-    };
-    let zone = zone(columns, 2)?;
-    let mut memo = Memo::new(unit);
-    let mut sums = Vec::with_capacity(times.len());
-    for ((unit, count), time) in units.iter().zip(counts).zip(times) {
-        sums.push(match (unit, count, time) {
-            (Some(unit), Some(count), Some(time)) => {
-                Some(add(*memo.get(unit)?, count, &zoned(time, &zone)?)?)
-            }
-            _ => None,
-        });
-    }
-    let sums = sums.into_iter().collect::<TimestampMicrosecondArray>();
-    Ok(Arc::new(sums.with_timezone_opt(times.timezone())))
-}
-
-fn add(unit: Unit, count: i64, time: &Zoned) -> Result<i64> {
-    let span = match unit {
-        Unit::Millisecond => Span::new().try_milliseconds(count),
-        Unit::Second => Span::new().try_seconds(count),
-        Unit::Minute => Span::new().try_minutes(count),
-        Unit::Hour => Span::new().try_hours(count),
-        Unit::Week => Span::new().try_weeks(count),
-        Unit::Month => Span::new().try_months(count),
-        Unit::Year => Span::new().try_years(count),
-        _ => Span::new().try_days(count),
-    };
-    let sum = span.and_then(|span| time.checked_add(span));
-    sum.map(|time| time.timestamp().as_microsecond())
-        .map_err(|error| plan_datafusion_err!("date_add: {error}"))
-}
-
-/// How many whole units lie between two times.
-fn date_diff(columns: &[ArrayRef]) -> Result<ArrayRef> {
-    let (units, from, to) = (strings(columns, 0)?, micros(columns, 1)?, micros(columns, 2)?);
-    let zone = zone(columns, 1)?;
-    let mut memo = Memo::new(unit);
-    let mut counts = arrow::array::Int64Array::builder(from.len());
-    for ((unit, from), to) in units.iter().zip(from).zip(to) {
-        counts.append_option(match (unit, from, to) {
-            (Some(unit), Some(from), Some(to)) => {
-                let unit = *memo.get(unit)?;
-                let span = zoned(from, &zone)?
-                    .until((unit, &zoned(to, &zone)?))
-                    .map_err(|error| plan_datafusion_err!("date_diff: {error}"))?;
-                Some(match unit {
-                    Unit::Millisecond => span.get_milliseconds(),
-                    Unit::Second => span.get_seconds(),
-                    Unit::Minute => span.get_minutes(),
-                    Unit::Hour => span.get_hours().into(),
-                    Unit::Week => span.get_weeks().into(),
-                    Unit::Month => span.get_months().into(),
-                    Unit::Year => span.get_years().into(),
-                    _ => span.get_days().into(),
-                })
-            }
-            _ => None,
-        });
-    }
-    Ok(Arc::new(counts.finish()))
 }
 
 fn part(columns: &[ArrayRef], part: DatePart) -> Result<ArrayRef> {

@@ -38,7 +38,7 @@ impl Words {
             Column::Member(_, path) => (*path).to_owned(),
             Column::Struct(_, members) => self.row(members, depth),
             Column::Iso(name) => match self {
-                Self::DataFusion => format!("to_iso8601({name})"),
+                Self::DataFusion => format!("event_time({name})"),
                 Self::DuckDb => {
                     format!("strftime({name} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ')")
                 }

@@ -1,21 +1,19 @@
 //! Calls: functions that DataFusion has under another name, or says otherwise.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, DuplicateTreatment, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
+    BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, NullTreatment,
     ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions, UnaryOperator, Value, ValueWithSpan,
 };
 
 use super::Rewrite;
-use crate::functions::time_zone;
+use crate::functions::{TRIED, time_zone};
 
 /// Functions that DataFusion has under another name.
 const RENAMED: &[(&str, &str)] = &[
     ("transform", "array_transform"),
     ("filter", "array_filter"),
     ("any_match", "array_any_match"),
-    ("arbitrary", "first_value"),
-    ("any_value", "first_value"),
     ("sequence", "generate_series"),
     ("levenshtein_distance", "levenshtein"),
     ("codepoint", "ascii"),
@@ -27,6 +25,8 @@ const RENAMED: &[(&str, &str)] = &[
     ("rand", "random"),
     ("localtimestamp", "now"),
     ("map_from_entries", "map_of_pairs"),
+    ("array_remove", "array_remove_all"),
+    ("ceiling", "ceil"),
 ];
 
 impl Rewrite<'_> {
@@ -39,25 +39,67 @@ impl Rewrite<'_> {
             FunctionArguments::List(list) => list.args.iter().filter_map(argument).collect(),
             _ => Vec::new(),
         };
+        if self.tries > 0
+            && let Some((_, tried)) = TRIED.iter().find(|(known, _)| *known == name)
+        {
+            rename(call, tried);
+            return None;
+        }
         match (name.as_str(), arguments.as_slice()) {
             ("if", [condition, then, rest @ ..]) if rest.len() < 2 => {
                 Some(case(condition.clone(), then.clone(), rest.first().cloned()))
             }
-            ("try", [Expr::Cast { expr, data_type, array, format, .. }]) => Some(Expr::Cast {
-                kind: CastKind::TryCast,
-                expr: expr.clone(),
-                data_type: data_type.clone(),
-                array: *array,
-                format: format.clone(),
-            }),
             ("try", [inner]) => Some(inner.clone()),
-            ("replace", [text, from]) => {
-                let nothing = Expr::value(Value::SingleQuotedString(String::new()));
-                Some(Expr::Function(function("replace", vec![text.clone(), from.clone(), nothing])))
+            ("concat", [first, rest @ ..]) if !rest.is_empty() => {
+                let nested = |one: &Expr| Box::new(Expr::Nested(Box::new(one.clone())));
+                Some(rest.iter().fold(first.clone(), |left, right| Expr::BinaryOp {
+                    left: nested(&left),
+                    op: BinaryOperator::StringConcat,
+                    right: nested(right),
+                }))
+            }
+            ("greatest" | "least", [_, ..]) => {
+                let missing = arguments.iter().map(|one| Expr::IsNull(Box::new(one.clone())));
+                let any = missing.reduce(|left, right| Expr::BinaryOp {
+                    left: Box::new(left),
+                    op: BinaryOperator::Or,
+                    right: Box::new(right),
+                })?;
+                let null = Expr::value(Value::Null);
+                Some(case(any, null, Some(Expr::Function(call.clone()))))
+            }
+            ("arbitrary" | "any_value", [_]) => {
+                rename(call, "first_value");
+                call.null_treatment = Some(NullTreatment::IgnoreNulls);
+                None
+            }
+            ("array_sort", [array]) => {
+                Some(call_of("array_sort", vec![array.clone(), text("ASC"), text("NULLS LAST")]))
+            }
+            ("max" | "min", [value, count]) => {
+                let order = if name == "max" { "DESC" } else { "ASC" };
+                let all = all_of(value.clone(), call);
+                let sorted = call_of("array_sort", vec![all, text(order), text("NULLS LAST")]);
+                let known = call_of("array_remove_nulls", vec![sorted]);
+                Some(call_of("slice", vec![known, number("1"), count.clone()]))
+            }
+            ("bitwise_and", [left, right]) => bitwise(left, BinaryOperator::BitwiseAnd, right),
+            ("bitwise_or", [left, right]) => bitwise(left, BinaryOperator::BitwiseOr, right),
+            ("bitwise_xor", [left, right]) => bitwise(left, BinaryOperator::BitwiseXor, right),
+            ("bitwise_left_shift", [left, right]) => {
+                bitwise(left, BinaryOperator::PGBitwiseShiftLeft, right)
+            }
+            ("bitwise_right_shift_arithmetic", [left, right]) => {
+                bitwise(left, BinaryOperator::PGBitwiseShiftRight, right)
+            }
+            ("bitwise_not", [value]) => bitwise(&number("-1"), BinaryOperator::Minus, value),
+            ("current_timezone", []) => Some(text("UTC")),
+            ("with_timezone", [time, zone]) => self.local_time(time, zone),
+            ("replace", [subject, from]) => {
+                Some(call_of("replace", vec![subject.clone(), from.clone(), text("")]))
             }
             ("count_if", [condition]) => {
-                let mut count =
-                    function("count", vec![Expr::value(Value::Number("1".to_owned(), false))]);
+                let mut count = function("count", vec![number("1")]);
                 count.filter = Some(Box::new(condition.clone()));
                 count.over = call.over.clone();
                 Some(Expr::Function(count))
@@ -68,6 +110,12 @@ impl Rewrite<'_> {
                     list.duplicate_treatment = Some(DuplicateTreatment::Distinct);
                 }
                 None
+            }
+            ("geometric_mean", [value]) => {
+                let mut mean = function("avg", vec![call_of("ln", vec![value.clone()])]);
+                mean.filter = call.filter.take();
+                mean.over = call.over.take();
+                Some(call_of("exp", vec![Expr::Function(mean)]))
             }
             ("mod", [left, right]) => Some(Expr::BinaryOp {
                 left: Box::new(left.clone()),
@@ -97,6 +145,15 @@ impl Rewrite<'_> {
             }
             ("max_by", [value, by]) => Some(picked("last_value", value, by, call)),
             ("min_by", [value, by]) => Some(picked("first_value", value, by, call)),
+            ("approx_percentile", [value, Expr::Array(shares)]) => {
+                let each = shares.elem.iter().map(|share| {
+                    let mut one = function("approx_percentile_cont", vec![share.clone()]);
+                    one.within_group = vec![ordered(value.clone())];
+                    one.filter.clone_from(&call.filter);
+                    Expr::Function(one)
+                });
+                Some(call_of("make_array", each.collect()))
+            }
             ("approx_percentile", [value, share]) => {
                 let mut percentile = function("approx_percentile_cont", vec![share.clone()]);
                 percentile.within_group = vec![ordered(value.clone())];
@@ -115,23 +172,45 @@ impl Rewrite<'_> {
 
     /// A time of a zone, whose parts and text are those of that zone. What has none is UTC.
     pub(super) fn at_zone(&mut self, time: &Expr, zone: &Expr) -> Option<Expr> {
-        let zone = match zone {
-            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(name), .. }) => {
-                time_zone(name).map(|_| name)
-            }
-            _ => None,
-        };
-        let Some(zone) = zone else {
-            let why = "AT TIME ZONE takes the name of a zone, such as 'Europe/Berlin' or '+01:00'";
-            self.trouble = Some(why.to_owned());
-            return None;
-        };
-        let cast = |time: Expr, zone: &str| {
-            let to = format!("Timestamp(Microsecond, Some(\"{zone}\"))");
-            call_of("arrow_cast", vec![time, Expr::value(Value::SingleQuotedString(to))])
-        };
-        Some(cast(cast(time.clone(), "UTC"), zone))
+        let zone = self.zone(zone)?;
+        Some(of_zone(of_zone(time.clone(), Some("UTC")), Some(&zone)))
     }
+
+    /// The time at which clocks of a zone show what a time says.
+    fn local_time(&mut self, time: &Expr, zone: &Expr) -> Option<Expr> {
+        let zone = self.zone(zone)?;
+        Some(of_zone(of_zone(time.clone(), None), Some(&zone)))
+    }
+
+    fn zone(&mut self, zone: &Expr) -> Option<String> {
+        if let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(name), .. }) = zone
+            && time_zone(name).is_some()
+        {
+            return Some(name.clone());
+        }
+        let why = "AT TIME ZONE takes the name of a zone, such as 'Europe/Berlin' or '+01:00'";
+        self.trouble = Some(why.to_owned());
+        None
+    }
+}
+
+fn of_zone(time: Expr, zone: Option<&str>) -> Expr {
+    let zone = zone.map_or("None".to_owned(), |zone| format!("Some(\"{zone}\")"));
+    call_of("arrow_cast", vec![time, text(&format!("Timestamp(Microsecond, {zone})"))])
+}
+
+/// A text.
+pub(in crate::dialect) fn text(text: &str) -> Expr {
+    Expr::value(Value::SingleQuotedString(text.to_owned()))
+}
+
+fn number(digits: &str) -> Expr {
+    Expr::value(Value::Number(digits.to_owned(), false))
+}
+
+fn bitwise(left: &Expr, op: BinaryOperator, right: &Expr) -> Option<Expr> {
+    let nested = |one: &Expr| Box::new(Expr::Nested(Box::new(one.clone())));
+    Some(Expr::BinaryOp { left: nested(left), op, right: nested(right) })
 }
 
 /// A call of a function.
@@ -182,8 +261,7 @@ fn not(expression: Expr) -> Expr {
 
 /// A key and a value as a row.
 fn pair(key: &Expr, value: &Expr) -> Expr {
-    let name = |name: &str| Expr::value(Value::SingleQuotedString(name.to_owned()));
-    call_of("named_struct", vec![name("key"), key.clone(), name("value"), value.clone()])
+    call_of("named_struct", vec![text("key"), key.clone(), text("value"), value.clone()])
 }
 
 /// All values of a group, of the rows that an aggregate is of.
@@ -200,8 +278,7 @@ fn joined(call: &mut Function) {
     let order = std::mem::take(&mut call.within_group);
     if let FunctionArguments::List(list) = &mut call.args {
         if list.args.len() == 1 {
-            let nothing = Expr::value(Value::SingleQuotedString(String::new()));
-            list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(nothing)));
+            list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(text(""))));
         }
         list.clauses.retain(|clause| !matches!(clause, FunctionArgumentClause::OnOverflow(_)));
         if !order.is_empty() {

@@ -1,7 +1,7 @@
 //! Casts: of JSON they are functions, and a text that is no number is NULL.
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, CastKind, DataType, Expr, StructField, Value,
+    ArrayElemTypeDef, CastKind, CharacterLength, DataType, Expr, StructField, Value,
 };
 
 use super::calls::call_of;
@@ -24,6 +24,16 @@ impl Rewrite<'_> {
             }
             DataType::Varchar(_) | DataType::Text | DataType::String(_) if from_json => {
                 Some(call_of("json_scalar", inner()))
+            }
+            DataType::Varchar(length) => {
+                let made = call_of("varchar", inner());
+                Some(match length {
+                    Some(CharacterLength::IntegerLength { length, .. }) => {
+                        let number = |n: u64| Expr::value(Value::Number(n.to_string(), false));
+                        call_of("substr", vec![made, number(1), number(*length)])
+                    }
+                    _ => made,
+                })
             }
             DataType::Map(..) => Some(call_of("json_map", inner())),
             DataType::Array(ArrayElemTypeDef::AngleBracket(item)) => match item.as_ref() {
@@ -52,8 +62,19 @@ impl Rewrite<'_> {
             | DataType::SmallInt(_)
             | DataType::Int(_)
             | DataType::Integer(_)
-            | DataType::BigInt(_)
-            | DataType::Real
+            | DataType::BigInt(_) => {
+                let is_literal = matches!(expr.as_ref(), Expr::Value(_));
+                if !is_literal || self.tries > 0 {
+                    *kind = CastKind::TryCast;
+                }
+                **expr = call_of("whole_number", inner());
+                None
+            }
+            _ if self.tries > 0 => {
+                *kind = CastKind::TryCast;
+                None
+            }
+            DataType::Real
             | DataType::Float(_)
             | DataType::Double(_)
             | DataType::DoublePrecision

@@ -54,7 +54,7 @@ pub(super) fn unnamed(item: &SelectItem) -> Option<String> {
     }
 }
 
-/// A column that is said differently now is called as it was written.
+/// A column without a name is called as it was written.
 pub(super) fn keep_names(select: &mut Select, written: Vec<Option<String>>) {
     if written.len() != select.projection.len() {
         return;
@@ -63,7 +63,7 @@ pub(super) fn keep_names(select: &mut Select, written: Vec<Option<String>>) {
         let (SelectItem::UnnamedExpr(expr), Some(written)) = (&mut *item, written) else {
             continue;
         };
-        if !matches!(expr, Expr::Identifier(_)) && expr.to_string() != written {
+        if !matches!(expr, Expr::Identifier(_)) {
             let alias = Ident::with_quote('"', written);
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
