@@ -76,6 +76,7 @@ impl EventsTable {
         let named = self.named(session, &terms, &dates).await;
         let mut files = self.view.files(&pruning, &dates, named.as_ref()).await?;
         (files.settled, files.copies) = with_copies(&self.view.snapshot, files.settled);
+        self.view.opens(files.settled.len() + files.fresh.len() + files.copies.len())?;
         self.view.planned(&files);
         let tail = self.view.tail().await?;
         self.view.asks(pruning);

@@ -31,6 +31,9 @@ use crate::tail::Tail;
 /// Lists of days' files that are read at once.
 const LISTS_AT_ONCE: usize = 8;
 
+/// What the engine keeps of each file of a plan until the question ends: some forty counters.
+const FILE_BYTES: usize = 8 << 10;
+
 /// One state of the table and the journal after it.
 #[derive(Debug)]
 pub(crate) struct View {
@@ -48,6 +51,8 @@ pub(crate) struct View {
     failure: Mutex<Option<QueryError>>,
     /// Files chosen so far, by their path: a question may look at them twice.
     planned: Mutex<BTreeMap<String, DataFile>>,
+    /// The memory that files of plans take.
+    opening: Mutex<Vec<MemoryReservation>>,
     /// What was asked for so far.
     asked: Mutex<Vec<Pruning>>,
 }
@@ -82,6 +87,7 @@ impl View {
             opened: Arc::default(),
             failure: Mutex::new(None),
             planned: Mutex::default(),
+            opening: Mutex::default(),
             asked: Mutex::new(Vec::new()),
         }
     }
@@ -92,17 +98,28 @@ impl View {
             let tail =
                 Tail::read(&self.journal, &self.snapshot, self.tail_limit_bytes, self.blocking)
                     .await?;
-            let reservation =
-                MemoryConsumer::new("journal tail").register(&self.runtime.memory_pool);
             let bytes =
                 tail.batches.iter().map(arrow::array::RecordBatch::get_array_memory_size).sum();
-            reservation.try_grow(bytes).map_err(|source| QueryError::Memory {
-                limit_bytes: self.memory_bytes,
-                source: Box::new(source),
-            })?;
+            let reservation = self.reserve("journal tail", bytes)?;
             Ok((tail, reservation))
         });
         read.await.map(|(tail, _)| tail)
+    }
+
+    /// Takes the memory that so many files of a plan need.
+    pub(crate) fn opens(&self, files: usize) -> Result<(), QueryError> {
+        let taken = self.reserve("files to open", files.saturating_mul(FILE_BYTES))?;
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner).push(taken);
+        Ok(())
+    }
+
+    fn reserve(&self, name: &str, bytes: usize) -> Result<MemoryReservation, QueryError> {
+        let reservation = MemoryConsumer::new(name).register(&self.runtime.memory_pool);
+        reservation.try_grow(bytes).map_err(|source| QueryError::Memory {
+            limit_bytes: self.memory_bytes,
+            source: Box::new(source),
+        })?;
+        Ok(reservation)
     }
 
     /// The days that may hold rows that a condition wants.

@@ -7,7 +7,7 @@ use arrow::datatypes::Int64Type;
 use event::indicator::{each_indicator_in_json, is_indicator};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use query::{Coverage, Engine, EventFilter, Options, Selection};
+use query::{Coverage, Engine, EventFilter, Limits, Options, QueryError, Selection};
 use sample::Organization;
 use store::Store;
 use table::SettleReason;
@@ -371,4 +371,19 @@ async fn files_that_cannot_be_asked_for_indicators_are_told_of() {
     assert!(by_column > 0);
     assert_eq!(rows, by_column);
     assert_eq!(named.coverage().without_lists, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_that_opens_more_files_than_it_has_memory_for_says_so() {
+    let world = settled().await;
+    let files = usize::try_from(world.table.state().totals.files).expect("few");
+    let per_file = 8 << 10;
+    for (memory_bytes, fits) in [((files - 1) * per_file, false), (1 << 30, true)] {
+        let limits = Limits { memory_bytes, ..Limits::default() };
+        let engine = world.engine_with(Options { limits, ..Options::default() });
+        // Of columns, so that no count of the log's answers it.
+        let answer = engine.sql("SELECT eventid FROM events").await;
+        let is_refused = matches!(answer, Err(QueryError::Memory { .. }));
+        assert_eq!(is_refused, !fits, "{memory_bytes} bytes, {files} files: {answer:?}");
+    }
 }
