@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use integrity::sha256;
 use jiff::civil::Date;
@@ -35,10 +36,11 @@ use crate::checkpoint::date_files;
 use crate::choose::choose;
 use crate::encode::{Encoded, FileWriter, Kind};
 use crate::error::TableError;
-use crate::files::{ENCODE_BATCH_ROWS, RowAt, encode_failed, read_footer, read_range};
+use crate::files::{ENCODE_BATCH_ROWS, RowAt, encode_failed};
 use crate::indicators::with_indicators;
 use crate::layout::Layout;
 use crate::log::{Body, DataFile, DayCommit};
+use crate::open_file::{OpenFile, opened};
 use crate::order::{RowOrder, with_partitions};
 use crate::partition::Partition;
 use crate::state::DateFiles;
@@ -175,8 +177,13 @@ impl Table {
         let mut stretch: Option<Stretch> = None;
         let (mut used, mut rows_in) = (0, 0);
         let to = self.state.head;
-        for file in &files {
-            match self.read_rows(file, &mut rows).await {
+        let mut files = std::pin::pin!(opened(self.store.clone(), files));
+        while let Some((file, open)) = files.next().await {
+            let read = match open {
+                Ok(open) => self.read_rows(&file, &open, &mut rows).await,
+                Err(error) => Err(error),
+            };
+            match read {
                 Ok(()) => {}
                 Err(TableError::Missing { path }) if !self.still_lists(date, &path).await? => {
                     return Ok(None);
@@ -211,13 +218,16 @@ impl Table {
         Ok(Some(DayCommit { date, part, replaces }))
     }
 
-    async fn read_rows(&self, file: &DataFile, rows: &mut Rows) -> Result<(), TableError> {
+    async fn read_rows(
+        &self,
+        file: &DataFile,
+        open: &OpenFile,
+        rows: &mut Rows,
+    ) -> Result<(), TableError> {
         let Some(partition) = file.partition.clone() else { return Ok(()) };
-        let footer = read_footer(&self.store, file).await?;
-        let path = Path::from(file.path.as_str());
-        for (group, range) in footer.row_groups().into_iter().enumerate() {
-            let bytes = read_range(&self.store, &path, range).await?;
-            let footer = footer.clone();
+        for (group, range) in open.footer.row_groups().into_iter().enumerate() {
+            let bytes = open.read(&self.store, range).await?;
+            let footer = open.footer.clone();
             let work = move || {
                 let batches = footer.read(group, bytes, BATCH_ROWS)?;
                 batches.map(|batch| Ok(with_indicators(batch?)?)).collect::<Result<Vec<_>, _>>()

@@ -21,6 +21,7 @@ use crate::gather::{Gathered, Placed};
 use crate::indicators::with_indicators;
 use crate::layout::Layout;
 use crate::log::DataFile;
+use crate::open_file::OpenFile;
 use crate::order::{RowOrder, with_partitions};
 use crate::partition::Partition;
 
@@ -29,9 +30,6 @@ pub(crate) const ENCODE_BATCH_ROWS: usize = 1024;
 
 /// Objects that are being put at once.
 pub(crate) const PUTS_IN_FLIGHT: usize = 4;
-
-/// The bytes read first to find a file's footer.
-const FOOTER_GUESS_BYTES: u64 = 64 * 1024;
 
 /// A file that is encoded and not yet put.
 #[derive(Clone, Debug)]
@@ -217,32 +215,7 @@ fn footer_of(bytes: &Bytes) -> Result<Footer, ParquetError> {
 
 /// Reads the footer of a committed file.
 pub(crate) async fn read_footer(store: &Store, file: &DataFile) -> Result<Footer, TableError> {
-    read_footer_of(store, &file.path, file.bytes).await
-}
-
-/// Reads the footer of a Parquet object of so many bytes.
-pub(crate) async fn read_footer_of(
-    store: &Store,
-    path: &str,
-    bytes: u64,
-) -> Result<Footer, TableError> {
-    let at = Path::from(path);
-    let mut tail_bytes = FOOTER_GUESS_BYTES.min(bytes);
-    loop {
-        let tail = read_range(store, &at, bytes - tail_bytes..bytes).await?;
-        match Footer::parse(tail, bytes) {
-            Ok(footer) => return Ok(footer),
-            Err(ParquetError::NeedMoreData(needed))
-                if needed as u64 > tail_bytes && needed as u64 <= bytes =>
-            {
-                tail_bytes = needed as u64;
-            }
-            Err(error) => {
-                let what = error.to_string();
-                return Err(TableError::Damaged { path: path.to_owned(), what });
-            }
-        }
-    }
+    Ok(OpenFile::open(store, &file.path, file.bytes).await?.footer)
 }
 
 /// Reads a part of a committed file.

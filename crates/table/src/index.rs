@@ -26,9 +26,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use jiff::civil::Date;
-use object_store::path::Path;
 use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -39,8 +39,9 @@ use store::StoreError;
 use crate::checkpoint::date_files;
 use crate::decode::Footer;
 use crate::error::TableError;
-use crate::files::{encode_failed, read_footer, read_range};
+use crate::files::encode_failed;
 use crate::log::{Body, DataFile, IndexCommit};
+use crate::open_file::{OpenFile, opened};
 use crate::schema::INDICATORS;
 use crate::state::DateFiles;
 use crate::stretch::Stretch;
@@ -221,8 +222,13 @@ impl Table {
         let mut builder = PartBuilder::default();
         let (mut first, mut last) = (None, String::new());
         let (mut used, mut rows) = (0, 0);
-        for file in &files {
-            match self.collect_file(file, builder).await {
+        let mut files = std::pin::pin!(opened(self.store.clone(), files));
+        while let Some((file, open)) = files.next().await {
+            let collected = match open {
+                Ok(open) => self.collect_file(&file, &open, builder).await,
+                Err(error) => Err(error),
+            };
+            match collected {
                 Ok(back) => builder = back,
                 Err(TableError::Missing { path }) if !self.still_lists(date, &path).await? => {
                     return Ok(None);
@@ -271,14 +277,13 @@ impl Table {
     async fn collect_file(
         &self,
         file: &DataFile,
+        open: &OpenFile,
         mut builder: PartBuilder,
     ) -> Result<PartBuilder, TableError> {
-        let footer = read_footer(&self.store, file).await?;
-        let path = Path::from(file.path.as_str());
         let account = file.partition.as_ref().map(|partition| partition.account.to_string());
-        for (group, range) in footer.row_groups().into_iter().enumerate() {
-            let bytes = (range.clone(), read_range(&self.store, &path, range).await?);
-            let (footer, account, name) = (footer.clone(), account.clone(), file.path.clone());
+        for (group, range) in open.footer.row_groups().into_iter().enumerate() {
+            let bytes = (range.clone(), open.read(&self.store, range).await?);
+            let (footer, account, name) = (open.footer.clone(), account.clone(), file.path.clone());
             let work = move || {
                 let collected = collect_group(&footer, group, bytes, account.as_deref())?;
                 builder.add(&name, group, collected.finish());

@@ -80,6 +80,7 @@ mod layout;
 mod log;
 mod marks;
 mod merge;
+mod open_file;
 mod order;
 mod pass;
 mod quarantine;

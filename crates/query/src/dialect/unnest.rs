@@ -8,8 +8,8 @@
 //! computes columns becomes such a subquery too.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr,
-    Statement, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan,
+    ExceptSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select,
+    SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan,
     WildcardAdditionalOptions,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -136,7 +136,7 @@ fn compute(
         given.push(Unnested { table: alias.name.value.to_lowercase(), columns: names });
     }
     let inner = std::mem::replace(before, TableWithJoins { relation: empty(), joins: Vec::new() });
-    before.relation = derived(query(inner, columns)?, outer);
+    before.relation = derived(query(inner, columns, None)?, outer);
     Ok(())
 }
 
@@ -176,19 +176,20 @@ fn unnest(
         arrays if arrays.len() == columns.len() => {
             let new = arrays.iter().cloned().zip(&columns);
             let new = new.map(|(array, name)| (items(array), name.clone()));
-            query(inner, new.chain(position).collect())?
+            query(inner, new.chain(position).collect(), None)?
         }
         [array] => {
             let row = Ident::new(format!("{}_row", table.value.to_lowercase()));
             let new = [(items(array.clone()), row.clone())];
-            let rows = query(inner, new.into_iter().chain(position).collect())?;
+            let rows = query(inner, new.into_iter().chain(position).collect(), None)?;
             let rows = derived(rows, outer.clone());
             let field = |at: usize| {
                 let at = Expr::value(Value::SingleQuotedString(at.to_string()));
                 call_of("row_field", vec![Expr::Identifier(row.clone()), at])
             };
             let fields = columns.iter().enumerate().map(|(at, name)| (field(at), name.clone()));
-            query(TableWithJoins { relation: rows, joins: Vec::new() }, fields.collect())?
+            let rows = TableWithJoins { relation: rows, joins: Vec::new() };
+            query(rows, fields.collect(), Some(row.clone()))?
         }
         _ => return Err("UNNEST of several arrays needs one name for each".to_owned()),
     };
@@ -216,8 +217,13 @@ fn derived(subquery: Query, name: Option<Ident>) -> TableFactor {
     TableFactor::Derived { lateral: false, subquery: Box::new(subquery), alias, sample: None }
 }
 
-/// `SELECT *, columns FROM tables`, or the columns alone where there are no tables.
-fn query(tables: TableWithJoins, columns: Vec<(Expr, Ident)>) -> Result<Query, String> {
+/// `SELECT *, columns FROM tables`, perhaps without a column of theirs; the columns alone
+/// where there are no tables.
+fn query(
+    tables: TableWithJoins,
+    columns: Vec<(Expr, Ident)>,
+    without: Option<Ident>,
+) -> Result<Query, String> {
     let mut parsed =
         Parser::parse_sql(&GenericDialect, "SELECT *").map_err(|error| error.to_string())?;
     let Some(Statement::Query(mut query)) = parsed.pop() else {
@@ -227,7 +233,11 @@ fn query(tables: TableWithJoins, columns: Vec<(Expr, Ident)>) -> Result<Query, S
         select.projection.clear();
         if tables.relation != empty() {
             select.from = vec![tables];
-            let all = WildcardAdditionalOptions::default();
+            let opt_except = without.map(|first_element| ExceptSelectItem {
+                first_element,
+                additional_elements: Vec::new(),
+            });
+            let all = WildcardAdditionalOptions { opt_except, ..Default::default() };
             select.projection.push(SelectItem::Wildcard(all));
         }
         let items =

@@ -22,8 +22,9 @@ use super::{BATCH_ROWS, IndexPart, IndexReport, PARTS_MAX};
 use crate::checkpoint::date_files;
 use crate::decode::Footer;
 use crate::error::TableError;
-use crate::files::{read_footer_of, read_range};
+use crate::files::read_range;
 use crate::log::Arranged;
+use crate::open_file::OpenFile;
 use crate::stretch::Stretch;
 use crate::table::Table;
 
@@ -90,7 +91,7 @@ impl Table {
         let stretch = Stretch { to: self.state.head, first, last };
         let mut footers = Vec::with_capacity(parts.len());
         for part in &parts {
-            footers.push(read_footer_of(&self.store, &part.path, part.bytes).await?);
+            footers.push(OpenFile::open(&self.store, &part.path, part.bytes).await?.footer);
         }
         let groups = groups(&parts, &footers)?;
         let mut made = Vec::new();
