@@ -320,6 +320,23 @@ fn the_same_words_mean_what_they_mean_in_trino() {
         ("regexp_like('foobar', 'foo(?!baz)')", "true"),
         (r"regexp_replace('a1', '(\d)', '$1x\$1')", r#""a1x$1""#),
         ("json_format(json_parse('{\"a\": 1}'))", r#""{\"a\":1}""#),
+        ("NULL IS DISTINCT FROM true AND false", "false"),
+        ("1 IS NOT DISTINCT FROM 1 AND NULL IS DISTINCT FROM 'a' AND 2 > 1", "true"),
+        ("json_extract('{\"a\":\"No\"}', '$.a') = 'No'", "true"),
+        ("cardinality(ARRAY[1]) - cardinality(ARRAY[1, 2])", "-1"),
+        ("cardinality(ARRAY[1, 2, 3]) / 2", "1"),
+        ("ARRAY['a', 'b'][cardinality(ARRAY['a', 'b'])]", r#""b""#),
+        ("array_position(ARRAY['a'], 'b')", "0"),
+        ("concat_ws(', ', ARRAY['a', NULL, 'b'])", r#""a, b""#),
+        ("floor(5) / 2 + ceiling(2) + sign(-3)", "3"),
+        ("floor(-2.5)", "-3.0"),
+        ("CAST(CAST('10.0.0.1' AS IPADDRESS) AS VARCHAR)", r#""10.0.0.1""#),
+        ("TIMESTAMP '2026-11-26 23:50'", r#""2026-11-26T23:50:00Z""#),
+        (
+            "from_iso8601_timestamp('2026-11-26T01:00:00Z') AT TIME ZONE 'America/New_York'
+                >= TIMESTAMP '2026-11-26 00:30:00'",
+            "true",
+        ),
         ("typeof(ARRAY[1])", r#""array""#),
         ("from_utf8(from_base64url(to_base64url(to_utf8('a?'))))", r#""a?""#),
         ("bitwise_and(6, 3) + bitwise_not(0)", "1"),
@@ -347,6 +364,22 @@ fn the_same_words_mean_what_they_mean_in_trino() {
             "SELECT x FROM (VALUES 1, 2) AS t(x) WHERE x <> ALL (SELECT x FROM (VALUES 1) AS t(x))",
             r#"[{"x":2}]"#,
         ),
+        (
+            "SELECT row_number() OVER (ORDER BY x) - row_number() OVER (ORDER BY x DESC) AS x
+                FROM (VALUES 1, 2) AS t(x) ORDER BY 1",
+            r#"[{"x":-1},{"x":1}]"#,
+        ),
+        (
+            r#"SELECT CAST(j AS VARCHAR) AS x FROM (SELECT json_extract(t, '$.a') AS j
+                FROM (VALUES '{"a":"b"}') AS v(t)) AS w WHERE CAST(j AS VARCHAR) = 'b'"#,
+            r#"[{"x":"b"}]"#,
+        ),
+        (
+            r#"SELECT CAST(p AS VARCHAR) AS x
+                FROM UNNEST(CAST(json_parse('["0.0.0.0/0"]') AS ARRAY(JSON))) AS p(p)"#,
+            r#"[{"x":"0.0.0.0/0"}]"#,
+        ),
+        ("SELECT x, * FROM (VALUES 1) AS t(x)", r#"[{"x":1,"x_0":1}]"#),
         ("SELECT a, b FROM UNNEST(ARRAY[1], ARRAY['x']) AS t(a, b)", r#"[{"a":1,"b":"x"}]"#),
         (
             "SELECT x, y FROM (VALUES 1) AS t(x), LATERAL (SELECT x + 1 AS y) AS u",
@@ -361,6 +394,8 @@ fn the_same_words_mean_what_they_mean_in_trino() {
         ("SELECT 'a' LIKE 'b$c' ESCAPE '$'", "what is escaped is %, _ or what escapes"),
         ("SELECT date_add('hour', 1, DATE '2026-11-20')", "a date has no hour"),
         ("SELECT split_part('a', '/', 0)", "parts are counted from 1"),
+        ("SELECT 1 EXCEPT ALL SELECT 1", "write them without ALL"),
+        ("SELECT x FROM (VALUES 1) a(x) FULL JOIN (VALUES 2) b(x) USING (x)", "write ON a.x = b.x"),
         ("SELECT CAST('x' AS DATE) LIKE 'a'", "error"),
     ] {
         let answer = ask(wrong.path(), &[sql]);

@@ -62,7 +62,6 @@ pub(crate) fn parse(sql: &str, names: &[(String, String)]) -> Result<Parsed, Que
     if !only_reads(&statement) {
         return Err(QueryError::ReadOnly("this statement".to_owned()));
     }
-    let mut rewrite = rewrite::Rewrite::new(names);
     let inner = match &mut statement {
         Statement::Statement(inner) => Some(inner),
         Statement::Explain(explain) => match explain.statement.as_mut() {
@@ -71,10 +70,12 @@ pub(crate) fn parse(sql: &str, names: &[(String, String)]) -> Result<Parsed, Que
         },
         _ => None,
     };
-    if let Some(inner) = inner {
-        let _walked = inner.visit(&mut rewrite);
-        rewrite.named(inner);
-    }
+    let Some(inner) = inner else {
+        return Ok(Parsed { statement, tables: BTreeSet::new(), notes });
+    };
+    let mut rewrite = rewrite::Rewrite::new(names, inner);
+    let _walked = inner.visit(&mut rewrite);
+    rewrite.named(inner);
     let found = rewrite.finish();
     notes.extend(found.notes);
     match found.trouble {

@@ -21,6 +21,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -50,8 +51,10 @@ use crate::table::{Table, Won};
 /// Bytes of decoded rows after which a part ends.
 const PART_MEMORY_BYTES_MAX: usize = 64 << 20;
 
-/// Rows that are decoded at once.
+/// Rows that are decoded at once, and that small files' are joined to,
 const BATCH_ROWS: usize = 8_192;
+/// or so many bytes of these.
+const FEW_BYTES_MAX: usize = 16 << 20;
 
 /// One file of a day's copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,13 +92,55 @@ struct Run {
     files: Vec<DataFile>,
 }
 
-/// Rows of several files in memory.
+/// Rows in memory, and whose they are.
 #[derive(Default)]
 struct Rows {
     batches: Vec<RecordBatch>,
-    /// The partition of each batch.
+    /// Of each batch, the partitions of its rows.
+    owners: Vec<Vec<usize>>,
+    /// Rows that are too few for a batch: of a small file's a hundred columns take more
+    /// memory than what is in them.
+    few: Vec<RecordBatch>,
+    few_owners: Vec<usize>,
+    few_bytes: usize,
     partitions: Vec<Partition>,
+    /// What all of them take.
     memory_bytes: usize,
+}
+
+impl Rows {
+    /// Adds rows of a partition.
+    fn add(&mut self, batch: RecordBatch, partition: &Partition) -> Result<(), ArrowError> {
+        if self.partitions.last() != Some(partition) {
+            self.partitions.push(partition.clone());
+        }
+        let owner = self.partitions.len() - 1;
+        self.few_owners.extend(std::iter::repeat_n(owner, batch.num_rows()));
+        self.few_bytes += batch.get_array_memory_size();
+        self.memory_bytes += batch.get_array_memory_size();
+        self.few.push(batch);
+        let are_enough = self.few_owners.len() >= BATCH_ROWS || self.few_bytes >= FEW_BYTES_MAX;
+        if are_enough { self.join() } else { Ok(()) }
+    }
+
+    /// Makes one batch of the few rows.
+    fn join(&mut self) -> Result<(), ArrowError> {
+        let few = std::mem::take(&mut self.few);
+        let joined = match few.as_slice() {
+            [] => return Ok(()),
+            [one] => one.clone(),
+            [first, ..] => concat_batches(first.schema_ref(), &few)?,
+        };
+        self.memory_bytes += joined.get_array_memory_size();
+        self.memory_bytes -= std::mem::take(&mut self.few_bytes);
+        self.batches.push(joined);
+        self.owners.push(std::mem::take(&mut self.few_owners));
+        Ok(())
+    }
+
+    fn partition(&self, (batch, row): RowAt) -> Option<&Partition> {
+        self.partitions.get(*self.owners.get(batch)?.get(row)?)
+    }
 }
 
 impl Table {
@@ -201,6 +246,7 @@ impl Table {
             }
         }
         let Some(stretch) = stretch else { return Ok(None) };
+        rows.join().map_err(|error| encode_failed(&error))?;
         let encoded = self.seams.blocking.run(move || encode(&rows)).await;
         let encoded = encoded?;
         if encoded.rows != rows_in {
@@ -238,9 +284,7 @@ impl Table {
                 what: error.to_string(),
             };
             for batch in decoded.map_err(damaged)? {
-                rows.memory_bytes += batch.get_array_memory_size();
-                rows.batches.push(batch);
-                rows.partitions.push(partition.clone());
+                rows.add(batch, &partition).map_err(|error| encode_failed(&error))?;
             }
         }
         Ok(())
@@ -284,7 +328,7 @@ fn encode(rows: &Rows) -> Result<Encoded, TableError> {
         let mut writer = FileWriter::new(Kind::Day);
         for chunk in places.chunks(ENCODE_BATCH_ROWS) {
             let partitions: Vec<&Partition> =
-                chunk.iter().filter_map(|(batch, _)| rows.partitions.get(*batch)).collect();
+                chunk.iter().filter_map(|at| rows.partition(*at)).collect();
             let batch = with_partitions(&choose(&batches, chunk)?, &partitions)?;
             writer.write(&batch)?;
         }

@@ -12,11 +12,13 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, Expr, Ident, LimitClause, ObjectName, ObjectNamePart, Query,
-    Select, Statement, Subscript, TableAlias, TableFactor, Value, ValueWithSpan, VisitorMut,
+    AccessExpr, BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
+    ObjectName, ObjectNamePart, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement,
+    Subscript, TableAlias, TableFactor, Value, ValueWithSpan, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use self::casts::json_names;
 use self::names::{fold_case, keep_names, name_members, part_names, unnamed};
 use super::tokens::is_uuid;
 use super::unnest::{Unnested, flatten};
@@ -35,6 +37,8 @@ pub(super) struct Rewrite<'a> {
     parameters: Vec<Vec<String>>,
     /// Calls of `try` that the walk is in.
     tries: usize,
+    /// Names of what is JSON.
+    json: BTreeSet<String>,
     notes: BTreeSet<String>,
     trouble: Option<String>,
 }
@@ -54,9 +58,11 @@ const JSON: [&str; 4] =
     ["requestparameters", "responseelements", "additionaleventdata", "serviceeventdetails"];
 
 impl<'a> Rewrite<'a> {
-    pub(super) fn new(names: &'a [(String, String)]) -> Self {
+    /// A walk over a statement; `names` are tables by the names that it has for them.
+    pub(super) fn new(names: &'a [(String, String)], statement: &Statement) -> Self {
         Self {
             names,
+            json: json_names(statement),
             tables: BTreeSet::new(),
             ctes: BTreeSet::new(),
             unnested: Vec::new(),
@@ -158,10 +164,19 @@ impl VisitorMut for Rewrite<'_> {
             self.ctes.insert(cte.alias.name.value.to_lowercase());
         }
         limit_as_fetched(query);
+        if counts_copies(&query.body) {
+            let why =
+                "EXCEPT ALL and INTERSECT ALL are not there: write them without ALL, or count";
+            self.trouble = Some(why.to_owned());
+        }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        if select.from.iter().flat_map(|tables| &tables.joins).any(loses_keys) {
+            let why = "RIGHT and FULL JOIN take ON: write ON a.x = b.x and coalesce(a.x, b.x)";
+            self.trouble = Some(why.to_owned());
+        }
         name_members(select);
         self.written.push(select.projection.iter().map(unnamed).collect());
         if let Err(trouble) = flatten(select, &mut self.unnested) {
@@ -233,7 +248,7 @@ impl VisitorMut for Rewrite<'_> {
                 } else if is_console_mark(right) {
                     truth_as_text(left);
                 }
-                None
+                self.operator(expression)
             }
             _ => self.operator(expression),
         };
@@ -242,6 +257,27 @@ impl VisitorMut for Rewrite<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// DataFusion counts each row once there.
+fn counts_copies(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            let of_all = *set_quantifier == SetQuantifier::All && *op != SetOperator::Union;
+            of_all || counts_copies(left) || counts_copies(right)
+        }
+        _ => false,
+    }
+}
+
+/// DataFusion takes the key of the left side, also where there is none.
+fn loses_keys(join: &Join) -> bool {
+    matches!(
+        join.join_operator,
+        JoinOperator::Right(JoinConstraint::Using(_) | JoinConstraint::Natural)
+            | JoinOperator::RightOuter(JoinConstraint::Using(_) | JoinConstraint::Natural)
+            | JoinOperator::FullOuter(JoinConstraint::Using(_) | JoinConstraint::Natural)
+    )
 }
 
 fn is_try(expression: &Expr) -> bool {

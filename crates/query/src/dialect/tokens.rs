@@ -13,6 +13,7 @@ pub(super) fn translate(tokens: &mut Vec<TokenWithSpan>) {
     address_literals(tokens);
     nested_types(tokens);
     single_values(tokens);
+    distinctions(tokens);
 }
 
 /// The next token from `at` on that is no blank or comment.
@@ -163,6 +164,33 @@ fn matching(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
         }
     }
     None
+}
+
+/// `IS DISTINCT FROM` becomes an operator that nobody writes (`rewrite::operators` reads it), since
+/// DataFusion's parser takes all that follows for its right side: `a IS DISTINCT FROM b AND c`.
+fn distinctions(tokens: &mut Vec<TokenWithSpan>) {
+    let words = [Keyword::IS, Keyword::DISTINCT, Keyword::FROM];
+    let negated = [Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
+    for at in 0..tokens.len() {
+        if let Some(end) = follow(tokens, at, &words) {
+            replace(tokens, at, end, vec![Token::ExclamationMarkTildeAsterisk]);
+        } else if let Some(end) = follow(tokens, at, &negated) {
+            replace(tokens, at, end, vec![Token::Spaceship]);
+        }
+    }
+}
+
+/// The end of these words, one after the other.
+fn follow(tokens: &[TokenWithSpan], at: usize, words: &[Keyword]) -> Option<usize> {
+    let mut end = at;
+    for (index, word) in words.iter().enumerate() {
+        let here = if index == 0 { at } else { next(tokens, end)? };
+        if !is_keyword(token(tokens, here), *word) {
+            return None;
+        }
+        end = here + 1;
+    }
+    Some(end)
 }
 
 /// `VALUES 1, 2` becomes `VALUES (1), (2)`.

@@ -6,26 +6,45 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, StringArray};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, StringArray,
+};
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, plan_datafusion_err};
+use datafusion::common::{Result, plan_datafusion_err, plan_err};
 
-use super::{Function, Memo, strings, texts};
+use super::binary::binary;
+use super::{Function, Memo, strings, text, texts};
 
 pub(super) fn functions() -> Vec<Function> {
-    vec![Function::new(
-        "ip_address",
-        texts::<1>,
-        |_| Ok(DataType::Binary),
-        |columns| {
+    vec![
+        Function::new("ip_address", texts::<1>, binary, |columns| {
             let mut addresses = BinaryBuilder::new();
             for text in strings(columns, 0)? {
                 let address = text.and_then(|text| text.parse::<IpAddr>().ok());
                 addresses.append_option(address.map(|address| bits(address).to_be_bytes()));
             }
             Ok(Arc::new(addresses.finish()))
-        },
-    )]
+        }),
+        // What a cast of one to VARCHAR becomes.
+        Function::new(
+            "ip_text",
+            |_| Ok(vec![DataType::Binary]),
+            text,
+            |columns| match columns {
+                [addresses] => Ok(written(addresses.as_binary())),
+                _ => plan_err!("takes an address"),
+            },
+        ),
+    ]
+}
+
+/// Addresses as people write them.
+fn written(addresses: &BinaryArray) -> ArrayRef {
+    let text = |bytes: &[u8]| {
+        let address = Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?);
+        Some(address.to_canonical().to_string())
+    };
+    Arc::new(addresses.iter().map(|bytes| text(bytes?)).collect::<StringArray>())
 }
 
 fn bits(address: IpAddr) -> u128 {

@@ -11,9 +11,11 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::common::cast::as_primitive_array;
 use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::functions::string::concat_ws;
 use datafusion::functions_nested::array_has::array_has_udf;
 use datafusion::functions_nested::extract::array_slice_udf;
 use datafusion::functions_nested::repeat::array_repeat_udf;
+use datafusion::functions_nested::string::array_to_string_udf;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, ScalarUDF, lit};
 
@@ -65,6 +67,16 @@ pub(super) fn functions() -> Vec<Function> {
         .simplified(|arguments, _| {
             Ok(ExprSimplifyResult::Simplified(array_repeat_udf().call(arguments)))
         }),
+        Function::new(
+            "concat_ws",
+            |given| match given {
+                [_, list @ DataType::List(_)] => Ok(vec![DataType::Utf8, list.clone()]),
+                _ => Ok(vec![DataType::Utf8; given.len()]),
+            },
+            text,
+            |_| plan_err!("concat_ws is always said otherwise"),
+        )
+        .simplified(joined),
         // What `max(x, n)` is made of.
         Function::new("array_remove_nulls", |given| Ok(given.to_vec()), items_type, without_nulls),
         Function::new(
@@ -150,6 +162,19 @@ fn as_array_has(arguments: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimp
     } else {
         ExprSimplifyResult::Original(arguments)
     })
+}
+
+/// Of an array its items are joined.
+fn joined(mut arguments: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+    let of_list = match arguments.as_slice() {
+        [_, list] => matches!(info.get_data_type(list)?, DataType::List(_)),
+        _ => false,
+    };
+    if of_list {
+        arguments.reverse();
+        return Ok(ExprSimplifyResult::Simplified(array_to_string_udf().call(arguments)));
+    }
+    Ok(ExprSimplifyResult::Simplified(concat_ws().call(arguments)))
 }
 
 /// From a position, so many; DataFusion counts from a position to a position.

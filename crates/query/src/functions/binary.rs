@@ -53,7 +53,7 @@ pub(super) fn functions() -> Vec<Function> {
     ]
 }
 
-fn binary(_: &[DataType]) -> Result<DataType> {
+pub(super) fn binary(_: &[DataType]) -> Result<DataType> {
     Ok(DataType::Binary)
 }
 

@@ -6,8 +6,9 @@ use arrow::array::{AsArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::cast::as_primitive_array;
 use datafusion::common::{Result, exec_err, plan_err};
-use datafusion::logical_expr::Expr;
+use datafusion::functions::math::{ceil, floor, signum};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{Expr, ScalarUDF, cast};
 
 use super::{Function, bigint, strings, text};
 
@@ -27,6 +28,9 @@ pub(super) fn functions() -> Vec<Function> {
             },
         )
         .simplified(unless_fraction),
+        number("floor", |arguments, info| unless_whole(arguments, info, &floor())),
+        number("ceil", |arguments, info| unless_whole(arguments, info, &ceil())),
+        number("sign", |arguments, info| unless_whole(arguments, info, &signum())),
         Function::new(
             "from_base",
             |_| Ok(vec![DataType::Utf8, DataType::Int64]),
@@ -67,6 +71,47 @@ pub(super) fn functions() -> Vec<Function> {
             },
         ),
     ]
+}
+
+/// A function whose answer to a whole number is one.
+fn number(
+    name: &'static str,
+    simplify: fn(Vec<Expr>, &SimplifyContext) -> Result<ExprSimplifyResult>,
+) -> Function {
+    let kept = |given: &[DataType]| match given {
+        [number] if number.is_integer() => Ok(DataType::Int64),
+        [_] => Ok(DataType::Float64),
+        _ => plan_err!("takes a number"),
+    };
+    let takes = move |given: &[DataType]| match given {
+        [number] if number.is_integer() => Ok(vec![DataType::Int64]),
+        [_] => Ok(vec![DataType::Float64]),
+        _ => plan_err!("takes a number"),
+    };
+    Function::new(name, takes, kept, |_| plan_err!("it is always said otherwise"))
+        .simplified(simplify)
+}
+
+fn unless_whole(
+    mut arguments: Vec<Expr>,
+    info: &SimplifyContext,
+    function: &ScalarUDF,
+) -> Result<ExprSimplifyResult> {
+    let is_whole = match arguments.first() {
+        Some(number) => info.get_data_type(number)?.is_integer(),
+        None => false,
+    };
+    Ok(match arguments.pop() {
+        Some(number) if is_whole && function.name() != "signum" => {
+            ExprSimplifyResult::Simplified(number)
+        }
+        Some(number) if is_whole => {
+            let sign = function.call(vec![cast(number, DataType::Float64)]);
+            ExprSimplifyResult::Simplified(cast(sign, DataType::Int64))
+        }
+        Some(number) => ExprSimplifyResult::Simplified(function.call(vec![number])),
+        None => ExprSimplifyResult::Original(arguments),
+    })
 }
 
 /// The type in which a number of this one is rounded.

@@ -1,9 +1,10 @@
 //! Calls: functions that DataFusion has under another name, or says otherwise.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, NullTreatment,
-    ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions, UnaryOperator, Value, ValueWithSpan,
+    BinaryOperator, CaseWhen, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
+    NullTreatment, ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions, UnaryOperator, Value,
+    ValueWithSpan,
 };
 
 use super::Rewrite;
@@ -20,13 +21,13 @@ const RENAMED: &[(&str, &str)] = &[
     ("every", "bool_and"),
     ("variance", "var_samp"),
     ("truncate", "trunc"),
-    ("sign", "signum"),
     ("is_nan", "isnan"),
     ("rand", "random"),
     ("localtimestamp", "now"),
     ("map_from_entries", "map_of_pairs"),
     ("array_remove", "array_remove_all"),
     ("ceiling", "ceil"),
+    ("signum", "sign"),
 ];
 
 impl Rewrite<'_> {
@@ -111,6 +112,20 @@ impl Rewrite<'_> {
                 }
                 None
             }
+            ("array_position", [array, item]) => {
+                let missing = Expr::BinaryOp {
+                    left: Box::new(Expr::IsNull(Box::new(array.clone()))),
+                    op: BinaryOperator::Or,
+                    right: Box::new(Expr::IsNull(Box::new(item.clone()))),
+                };
+                let place = vec![bigint(Expr::Function(call.clone())), number("0")];
+                Some(case(missing, Expr::value(Value::Null), Some(call_of("coalesce", place))))
+            }
+            // Of unsigned numbers a difference may be huge.
+            (
+                "cardinality" | "row_number" | "rank" | "dense_rank" | "ntile" | "approx_distinct",
+                _,
+            ) => Some(bigint(Expr::Function(call.clone()))),
             ("geometric_mean", [value]) => {
                 let mut mean = function("avg", vec![call_of("ln", vec![value.clone()])]);
                 mean.filter = call.filter.take();
@@ -194,7 +209,7 @@ impl Rewrite<'_> {
     }
 }
 
-fn of_zone(time: Expr, zone: Option<&str>) -> Expr {
+pub(super) fn of_zone(time: Expr, zone: Option<&str>) -> Expr {
     let zone = zone.map_or("None".to_owned(), |zone| format!("Some(\"{zone}\")"));
     call_of("arrow_cast", vec![time, text(&format!("Timestamp(Microsecond, {zone})"))])
 }
@@ -206,6 +221,16 @@ pub(in crate::dialect) fn text(text: &str) -> Expr {
 
 fn number(digits: &str) -> Expr {
     Expr::value(Value::Number(digits.to_owned(), false))
+}
+
+fn bigint(expr: Expr) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    }
 }
 
 fn bitwise(left: &Expr, op: BinaryOperator, right: &Expr) -> Option<Expr> {

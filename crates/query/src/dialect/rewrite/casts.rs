@@ -1,7 +1,12 @@
 //! Casts: of JSON they are functions, and a text that is no number is NULL.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, CastKind, CharacterLength, DataType, Expr, StructField, Value,
+    ArrayElemTypeDef, CastKind, CharacterLength, DataType, Expr, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Select, SelectItem, Statement, StructField, TableFactor, Value, Visit,
+    Visitor,
 };
 
 use super::calls::call_of;
@@ -9,13 +14,13 @@ use super::{Rewrite, is_named};
 
 /// Functions whose answer is JSON, which a cast treats otherwise than text.
 const GIVES_JSON: &[&str] =
-    &["json_extract", "json_parse", "json_array_get", "json_query", "json_elements"];
+    &["json_extract", "json_parse", "try_json_parse", "json_array_get", "json_query"];
 
 impl Rewrite<'_> {
     /// Casts of JSON are functions; a number that is none is NULL.
     pub(super) fn cast(&mut self, expression: &mut Expr) -> Option<Expr> {
         let Expr::Cast { kind, expr, data_type, .. } = expression else { return None };
-        let from_json = gives_json(expr);
+        let from_json = gives_json(expr, &self.json);
         let inner = || vec![expr.as_ref().clone()];
         match data_type {
             DataType::JSON => Some(expr.as_ref().clone()),
@@ -26,7 +31,8 @@ impl Rewrite<'_> {
                 Some(call_of("json_scalar", inner()))
             }
             DataType::Varchar(length) => {
-                let made = call_of("varchar", inner());
+                let is_address = matches!(expr.as_ref(), Expr::Function(call) if is_named(&call.name, "ip_address"));
+                let made = call_of(if is_address { "ip_text" } else { "varchar" }, inner());
                 Some(match length {
                     Some(CharacterLength::IntegerLength { length, .. }) => {
                         let number = |n: u64| Expr::value(Value::Number(n.to_string(), false));
@@ -106,10 +112,101 @@ impl Rewrite<'_> {
     }
 }
 
-fn gives_json(expression: &Expr) -> bool {
+/// The names that a statement gives to JSON, which has no type here.
+pub(in crate::dialect) fn json_names(statement: &Statement) -> BTreeSet<String> {
+    let mut found = JsonNames::default();
+    // A name may be given to what has one.
+    for _ in 0..NAMINGS_MAX {
+        let before = found.0.len();
+        let _walked = statement.visit(&mut found);
+        if found.0.len() == before {
+            break;
+        }
+    }
+    found.0
+}
+
+/// How often JSON may get another name.
+const NAMINGS_MAX: usize = 8;
+
+#[derive(Default)]
+struct JsonNames(BTreeSet<String>);
+
+impl Visitor for JsonNames {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        for item in &select.projection {
+            if let SelectItem::ExprWithAlias { expr, alias } = item
+                && gives_json(expr, &self.0)
+            {
+                self.0.insert(alias.value.to_lowercase());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::UNNEST { alias: Some(alias), array_exprs, .. } = factor {
+            for (at, array) in array_exprs.iter().enumerate() {
+                let column = alias.columns.get(at).map(|column| &column.name);
+                let name = column.unwrap_or(&alias.name);
+                if is_json_array(array) {
+                    self.0.insert(name.value.to_lowercase());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn is_json_array(expression: &Expr) -> bool {
     match expression {
-        Expr::Nested(inner) => gives_json(inner),
-        Expr::Function(call) => GIVES_JSON.iter().any(|name| is_named(&call.name, name)),
+        Expr::Cast { data_type: DataType::Array(ArrayElemTypeDef::AngleBracket(item)), .. } => {
+            matches!(item.as_ref(), DataType::JSON)
+        }
+        Expr::Function(call) => is_named(&call.name, "json_elements"),
+        _ => false,
+    }
+}
+
+/// Whether a value is JSON: made by a function that gives it, or one of the `names`.
+fn gives_json(expression: &Expr, names: &BTreeSet<String>) -> bool {
+    let gives = |expression: &Expr| gives_json(expression, names);
+    match expression {
+        Expr::Nested(inner) => gives(inner),
+        Expr::Identifier(name) => names.contains(&name.value.to_lowercase()),
+        Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+            [_, name] => names.contains(&name.value.to_lowercase()),
+            _ => false,
+        },
+        Expr::Case { conditions, else_result, .. } => {
+            conditions.iter().any(|one| gives(&one.result))
+                || else_result.as_ref().is_some_and(|result| gives(result))
+        }
+        Expr::Function(call) => {
+            let is = |name: &&str| is_named(&call.name, name);
+            let arguments = match &call.args {
+                FunctionArguments::List(list) => list.args.as_slice(),
+                _ => &[],
+            };
+            let mut values = arguments.iter().filter_map(|argument| match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value),
+                _ => None,
+            });
+            if GIVES_JSON.iter().any(is) {
+                return true;
+            }
+            if ["coalesce", "nullif", "if", "try"].iter().any(is) {
+                return values.any(gives);
+            }
+            let first = values.next();
+            if is(&"element_at") {
+                return first.is_some_and(is_json_array);
+            }
+            let picks = ["arbitrary", "any_value", "max_by", "min_by", "first_value", "last_value"];
+            picks.iter().any(is) && first.is_some_and(gives)
+        }
         _ => false,
     }
 }

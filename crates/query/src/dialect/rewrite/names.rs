@@ -73,33 +73,41 @@ pub(super) fn keep_names(select: &mut Select, written: Vec<Option<String>>) {
 /// Columns of one name get different ones: DataFusion knows them by their names.
 pub(super) fn part_names(select: &mut Select) {
     let mut taken = BTreeSet::new();
+    let is_all = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_));
+    // Then a column that is named beside it is there twice.
+    let has_all = select.projection.iter().any(is_all);
     for (at, item) in select.projection.iter_mut().enumerate() {
         let (name, expr) = match item {
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) if has_all => {
+                let last = parts.last().map_or(String::new(), |last| last.value.clone());
+                (last, Expr::CompoundIdentifier(parts.clone()))
+            }
             SelectItem::UnnamedExpr(expr) => (expr.to_string(), expr.clone()),
             SelectItem::ExprWithAlias { expr, alias } => (alias.value.clone(), expr.clone()),
             _ => continue,
         };
-        if taken.insert(name.clone()) {
+        let is_column = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        let is_twice = has_all && is_column && matches!(item, SelectItem::UnnamedExpr(_));
+        if taken.insert(name.clone()) && !is_twice {
             continue;
         }
-        let name = match &expr {
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => format!("{name}_{at}"),
-            // As Trino calls a column without a name.
-            _ => format!("_col{at}"),
-        };
+        // As Trino calls a column without a name.
+        let name = if is_column { format!("{name}_{at}") } else { format!("_col{at}") };
         taken.insert(name.clone());
         *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
     }
 }
 
+/// Our columns and their members.
+static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let mut known = BTreeSet::new();
+    add_names(fresh_schema().fields(), &mut known);
+    known
+});
+
 /// Trino knows no difference of case, not even between quotes; our columns and
 /// their members are lower case.
 pub(super) fn fold_case(name: &mut Ident) {
-    static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
-        let mut known = BTreeSet::new();
-        add_names(fresh_schema().fields(), &mut known);
-        known
-    });
     if name.quote_style.is_some() && name.value.bytes().any(|byte| byte.is_ascii_uppercase()) {
         let lower = name.value.to_lowercase();
         if KNOWN.contains(&lower) {

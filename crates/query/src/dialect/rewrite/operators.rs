@@ -2,14 +2,14 @@
 //! else in Trino.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DateTimeField, Expr, Ident, Query, SetExpr, Statement, TableFactor, Value,
-    ValueWithSpan,
+    BinaryOperator, CeilFloorKind, DataType, DateTimeField, Expr, Ident, ObjectName, Query,
+    SetExpr, Statement, TableFactor, TypedString, Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::Rewrite;
-use super::calls::{call_of, text};
+use super::calls::{call_of, of_zone, text};
+use super::{Rewrite, is_named};
 use crate::functions::like_pattern;
 
 impl Rewrite<'_> {
@@ -58,6 +58,65 @@ impl Rewrite<'_> {
                 let share = Expr::BinaryOp { left: one, op, right };
                 Some(call_of("interval_times", vec![left.as_ref().clone(), share]))
             }
+            Expr::Floor {
+                expr,
+                field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime),
+            } => Some(call_of("floor", vec![expr.as_ref().clone()])),
+            Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => {
+                Some(call_of("ceil", vec![expr.as_ref().clone()]))
+            }
+            Expr::TypedString(TypedString {
+                data_type: DataType::Timestamp(..), value, ..
+            }) => {
+                if let Value::SingleQuotedString(text) = &mut value.value
+                    && is_to_the_minute(text)
+                {
+                    text.push_str(":00");
+                }
+                None
+            }
+            _ => self.comparison(expression),
+        }
+    }
+
+    fn comparison(&mut self, expression: &mut Expr) -> Option<Expr> {
+        match expression {
+            Expr::BinaryOp { left, op: BinaryOperator::PGRegexNotIMatch, right } => {
+                Some(Expr::IsDistinctFrom(left.clone(), right.clone()))
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::Spaceship, right } => {
+                Some(Expr::IsNotDistinctFrom(left.clone(), right.clone()))
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right } => {
+                self.json_as_text(left, right);
+                self.json_as_text(right, left);
+                times_alike(left, right);
+                None
+            }
+            Expr::InList { expr, list, .. } => {
+                if let Some(first) = list.first() {
+                    self.json_as_text(expr, first);
+                }
+                None
+            }
+            Expr::BinaryOp {
+                left,
+                op:
+                    BinaryOperator::Lt
+                    | BinaryOperator::LtEq
+                    | BinaryOperator::Gt
+                    | BinaryOperator::GtEq
+                    | BinaryOperator::Minus,
+                right,
+            } => {
+                times_alike(left, right);
+                None
+            }
+            Expr::Between { expr, low, high, .. } => {
+                times_alike(expr, low);
+                times_alike(expr, high);
+                None
+            }
             Expr::BinaryOp {
                 op: BinaryOperator::Divide | BinaryOperator::Modulo, right, ..
             } if self.tries > 0 => {
@@ -67,6 +126,22 @@ impl Rewrite<'_> {
             }
             _ => None,
         }
+    }
+
+    /// JSON is no text, so comparing the two can only mean the text in it.
+    fn json_as_text(&mut self, json: &mut Expr, text: &Expr) {
+        let Expr::Function(call) = json else { return };
+        let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = text else {
+            return;
+        };
+        let is_json = text.starts_with(['"', '{', '[']);
+        if is_json || !is_named(&call.name, "json_extract") {
+            return;
+        }
+        self.notes.insert(format!(
+            "read json_extract as json_extract_scalar where it is compared with '{text}'"
+        ));
+        call.name = ObjectName::from(vec![Ident::new("json_extract_scalar")]);
     }
 
     /// In Trino nothing escapes in a pattern unless ESCAPE says what; here a backslash does.
@@ -125,6 +200,35 @@ fn named_apart(inner: &Query) -> Option<Box<Query>> {
     };
     **subquery = inner.clone();
     Some(query)
+}
+
+/// A time without a zone is one of UTC, also beside a time of another zone.
+fn times_alike(left: &mut Expr, right: &mut Expr) {
+    let (of_left, of_right) = (is_of_zone(left), is_of_zone(right));
+    if of_left && !of_right {
+        *right = of_zone(right.clone(), Some("UTC"));
+    } else if of_right && !of_left {
+        *left = of_zone(left.clone(), Some("UTC"));
+    }
+}
+
+/// Whether AT TIME ZONE made it.
+fn is_of_zone(expression: &Expr) -> bool {
+    match expression {
+        Expr::Nested(inner) => is_of_zone(inner),
+        Expr::Function(call) if is_named(&call.name, "arrow_cast") => {
+            call.args.to_string().contains("Timestamp(Microsecond, Some(")
+        }
+        _ => false,
+    }
+}
+
+/// `2026-11-20 10:00`.
+fn is_to_the_minute(text: &str) -> bool {
+    let fits = |(letter, form): (u8, u8)| {
+        if form == b'0' { letter.is_ascii_digit() } else { letter == form }
+    };
+    text.len() == 16 && text.bytes().zip(*b"0000-00-00 00:00").all(fits)
 }
 
 fn is_interval(expression: &Expr) -> bool {
