@@ -75,7 +75,9 @@ impl EventsTable {
         let blooms = Arc::new(blooms);
         let named = self.named(session, &terms, &dates).await;
         let mut files = self.view.files(&pruning, &dates, named.as_ref()).await?;
-        (files.settled, files.copies) = with_copies(&self.view.snapshot, files.settled);
+        let (settled, copies) = with_copies(&self.view.snapshot, files.settled);
+        files.settled = settled;
+        files.copies.extend(copies);
         self.view.opens(files.settled.len() + files.fresh.len() + files.copies.len())?;
         self.view.planned(&files);
         let tail = self.view.tail().await?;

@@ -29,18 +29,30 @@ const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The condition of a query, as far as it can be judged without opening files.
 #[derive(Debug)]
-pub(crate) struct Pruning(Option<PruningPredicate>);
+pub(crate) struct Pruning {
+    predicate: Option<PruningPredicate>,
+    /// Whether it says something of accounts or regions.
+    is_of_partitions: bool,
+}
 
 impl Pruning {
     pub(crate) fn new(session: &dyn Session, filters: &[Expr], schema: &SchemaRef) -> Result<Self> {
-        let Some(condition) = conjunction(filters.to_vec()) else { return Ok(Self(None)) };
+        let is_key = |column: &Column| matches!(column.name.as_str(), "account" | "region");
+        let is_of_partitions = filters.iter().any(|one| one.column_refs().into_iter().any(is_key));
+        let Some(condition) = conjunction(filters.to_vec()) else {
+            return Ok(Self { predicate: None, is_of_partitions });
+        };
         let columns = DFSchema::try_from(Arc::clone(schema))?;
         let condition = session.create_physical_expr(condition, &columns)?;
-        Ok(Self(Some(
-            PruningPredicateBuilder::new()
-                .with_file_schema(Arc::clone(schema))
-                .try_build(condition)?,
-        )))
+        let predicate = PruningPredicateBuilder::new()
+            .with_file_schema(Arc::clone(schema))
+            .try_build(condition)?;
+        Ok(Self { predicate: Some(predicate), is_of_partitions })
+    }
+
+    /// Whether some partitions of a day may be wanted and others not.
+    pub(crate) fn is_of_partitions(&self) -> bool {
+        self.is_of_partitions
     }
 
     /// The dates that may hold wanted rows.
@@ -55,7 +67,7 @@ impl Pruning {
 
     /// The accounts that are asked about by name; none if all are.
     pub(crate) fn named_accounts(&self) -> Option<BTreeSet<AccountId>> {
-        let guarantees = self.0.iter().flat_map(|predicate| predicate.literal_guarantees());
+        let guarantees = self.predicate.iter().flat_map(|predicate| predicate.literal_guarantees());
         let named = guarantees.filter(|guarantee| {
             guarantee.guarantee == Guarantee::In && guarantee.column.name() == "account"
         });
@@ -122,7 +134,7 @@ impl Pruning {
     }
 
     fn keep(&self, facts: &Facts) -> Result<Vec<bool>> {
-        match &self.0 {
+        match &self.predicate {
             Some(predicate) => predicate.prune(facts),
             None => Ok(vec![true; facts.dates.len()]),
         }

@@ -17,7 +17,7 @@ use journal::Journal;
 use object_store::path::Path;
 use seam::Blocking;
 use store::Store;
-use table::{DataFile, TableError, TableSnapshot};
+use table::{DataFile, DayPart, TableError, TableSnapshot};
 use tokio::sync::OnceCell;
 
 use crate::coverage::{Coverage, state};
@@ -62,7 +62,8 @@ pub(crate) struct View {
 pub(crate) struct Chosen {
     pub(crate) settled: Vec<DataFile>,
     pub(crate) fresh: Vec<DataFile>,
-    /// Copies of days, in place of settled files.
+    /// Copies of days, in place of settled files: at first those of days whose list of files
+    /// is not read.
     pub(crate) copies: Vec<DataFile>,
 }
 
@@ -141,8 +142,18 @@ impl View {
         dates: &[Date],
         named: Option<&Named>,
     ) -> Result<Chosen, QueryError> {
-        let spared =
-            |date: Date| named.is_some_and(|named| named.spares_list(&self.snapshot, date));
+        let may_copy = named.is_none() && !pruning.is_of_partitions();
+        let copied = dates.iter().filter(|date| may_copy && self.snapshot.is_list_copied(**date));
+        let copied: BTreeMap<Date, &[DayPart]> =
+            copied.map(|date| (*date, self.snapshot.copies_of(*date))).collect();
+        let spared = |date: Date| {
+            named.is_some_and(|named| named.spares_list(&self.snapshot, date))
+                || copied.contains_key(&date)
+        };
+        let is_covered = |file: &DataFile| {
+            let parts = file.partition.as_ref().and_then(|one| copied.get(&one.date));
+            parts.is_some_and(|parts| parts.iter().any(|part| part.stretch.covers(file)))
+        };
         let list = |date: &Date| {
             let recent = spared(*date).then(|| self.snapshot.recent_files(*date).to_vec());
             let all = self.snapshot.files_of(*date);
@@ -157,7 +168,7 @@ impl View {
         let mut lists = stream::iter(lists).buffered(LISTS_AT_ONCE);
         let mut settled = Vec::new();
         while let Some(mut files) = lists.try_next().await.map_err(QueryError::Table)? {
-            files.retain(|file| named.is_none_or(|named| named.keeps(file)));
+            files.retain(|file| named.is_none_or(|named| named.keeps(file)) && !is_covered(file));
             let keep = pruning.files(&files).map_err(judged)?;
             settled.extend(
                 files.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)),
@@ -168,7 +179,12 @@ impl View {
         let keep = pruning.files(&fresh).map_err(judged)?;
         let fresh =
             fresh.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect();
-        Ok(Chosen { settled, fresh, copies: Vec::new() })
+        let parts = copied.values().copied().flatten();
+        let copies: Vec<DataFile> = parts.map(|part| part.file.clone()).collect();
+        let keep = pruning.files(&copies).map_err(judged)?;
+        let copies =
+            copies.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect();
+        Ok(Chosen { settled, fresh, copies })
     }
 
     /// Remembers the files that are going to be read.

@@ -152,6 +152,21 @@ impl TableSnapshot {
         self.state.days.get(&date).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a day's copies hold all that is in the list of its files: then they may be
+    /// read in its place, beside those of [`TableSnapshot::recent_files`] that none covers.
+    #[must_use]
+    pub fn is_list_copied(&self, date: Date) -> bool {
+        let Some(files) = self.state.dates.get(&date) else { return false };
+        let Some(list) = files.manifest.as_ref().filter(|_| files.replaced.is_empty()) else {
+            return false;
+        };
+        // What a part covers is there, and in no other part: so it is enough to count.
+        let parts = self.copies_of(date);
+        let covered = |file: &&DataFile| parts.iter().any(|part| part.stretch.covers(file));
+        let recent = files.recent.iter().filter(covered).count() as u64;
+        parts.iter().map(|part| part.files).sum::<u64>() == list.files + recent
+    }
+
     /// Leaves out of the rows of the journal's tail those whose event another row
     /// holds, there or in the table, and marks reused eventIDs: what the next
     /// pass will do. Gives also how many were left out.

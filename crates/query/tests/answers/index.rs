@@ -243,6 +243,43 @@ async fn questions_across_the_organization_read_a_days_copy_and_find_the_same() 
     }
 }
 
+/// The list of a day's files is as long as the day has files, and what is copied whole
+/// needs none of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_days_that_are_copied_whole_not_even_the_list_of_files_is_read() {
+    let limits = table::Limits {
+        checkpoint_files: 1,
+        day_files_min: 2,
+        day_run_files_min: 2,
+        ..table::Limits::default()
+    };
+    let mut world = World::with(limits).await;
+    let stop = CancellationToken::new();
+    world.write_sample(0, 4_000).await;
+    world.pass().await;
+    settle(&mut world).await;
+    let two_days = "date BETWEEN DATE '2026-11-18' AND DATE '2026-11-19'";
+    let (rows, settled) = count(&world, &format!("{two_days} AND eventid IS NOT NULL")).await;
+    let copied = world.table.copy_days(u64::MAX, &stop).await.expect("copied");
+    assert!(copied.parts >= 2, "{copied:?}");
+    // The next pass writes a checkpoint, and with it the lists.
+    world.write_late(3).await;
+    world.pass().await;
+    let condition = format!("{two_days} AND eventid IS NOT NULL");
+    let (with_late, coverage) = count(&world, &condition).await;
+    assert!(with_late >= rows && coverage.files < settled.files, "{coverage:?}");
+    let one = format!("{two_days} AND account <> 'none' AND eventid IS NOT NULL");
+    assert_eq!(count(&world, &one).await.0, with_late, "by the lists");
+    world.table.settle(SettleReason::Asked).await.expect("settled");
+    assert_eq!(count(&world, &condition).await.0, with_late, "late files beside the copies");
+    let lists = world.below("table/manifest").await;
+    assert!(lists.len() >= 2, "{lists:?}");
+    for path in lists {
+        world.store.objects().delete(&path).await.expect("deleted");
+    }
+    assert_eq!(count(&world, &condition).await.0, with_late, "without the lists");
+}
+
 async fn count(world: &World, condition: &str) -> (i64, Coverage) {
     let sql = format!("SELECT count(*) FROM events WHERE {condition}");
     let mut answer = world.engine().sql(&sql).await.expect("an answer");
