@@ -270,6 +270,7 @@ fn the_same_words_mean_what_they_mean_in_trino() {
         ("interval '36' hour BETWEEN interval '1' day AND interval '2' day", "true"),
         ("CAST(2 * interval '36' hour = interval '3' day AS VARCHAR)", r#""true""#),
         ("interval '1' hour / 2 = interval '30' minute", "true"),
+        ("NULL", "null"),
         ("concat('a', NULL, 'b')", "null"),
         ("concat('a', 'b', 'c')", r#""abc""#),
         ("split_part('a/b', '/', 3)", "null"),

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::escape::json_for_terminal;
 use super::target::Target;
-use super::value::{write_json, write_string};
+use super::value::{is_null, write_json, write_string};
 
 pub(super) struct Json {
     array: bool,
@@ -42,7 +42,7 @@ impl Json {
             line.push(b'{');
             let mut first = true;
             for (name, column) in self.names.iter().zip(batch.columns()) {
-                if column.is_null(row) {
+                if is_null(column, row) {
                     continue;
                 }
                 if !std::mem::take(&mut first) {

@@ -15,7 +15,7 @@ const DEPTH_MAX: usize = 32;
 
 /// A value as text: a string is itself, what is nested is JSON, nothing is empty.
 pub(crate) fn value_text(array: &dyn Array, row: usize) -> String {
-    if array.is_null(row) {
+    if is_null(array, row) {
         return String::new();
     }
     let mut json = Vec::new();
@@ -25,6 +25,11 @@ pub(crate) fn value_text(array: &dyn Array, row: usize) -> String {
         Ok(text) => text,
         Err(_) => json,
     }
+}
+
+/// Whether there is no value. A column of nothing but NULL has no type, and to Arrow values.
+pub(super) fn is_null(array: &dyn Array, row: usize) -> bool {
+    array.is_null(row) || array.data_type() == &DataType::Null
 }
 
 /// A time as RFC 3339 in UTC, with as many digits as it needs.
@@ -51,7 +56,7 @@ pub(crate) fn local_time(array: &dyn Array, row: usize, zone: &TimeZone) -> Opti
 
 /// Appends a value as JSON. Members that are null are left out.
 pub(crate) fn write_json(array: &dyn Array, row: usize, depth: usize, out: &mut Vec<u8>) {
-    if array.is_null(row) || depth > DEPTH_MAX {
+    if is_null(array, row) || depth > DEPTH_MAX {
         out.extend_from_slice(b"null");
         return;
     }
@@ -75,7 +80,7 @@ pub(crate) fn write_json(array: &dyn Array, row: usize, depth: usize, out: &mut 
             out.push(b'{');
             let mut first = true;
             for (field, column) in fields.iter().zip(array.as_struct().columns()) {
-                if column.is_null(row) {
+                if is_null(column, row) {
                     continue;
                 }
                 if !std::mem::take(&mut first) {
