@@ -432,6 +432,7 @@ fn a_time_of_a_zone_has_the_parts_and_the_text_of_that_zone() {
         }),
         ("from_unixtime(1700000000.5, 'Asia/Tokyo')", "2023-11-15T07:13:20.500+09:00"),
         ("CAST(T AS VARCHAR)", "2025-12-31 22:00:00.000 America/New_York"),
+        ("(x) - interval '1' day", "2025-12-30T22:00:00-05:00"),
     ];
     let columns = cases.iter().enumerate().map(|(at, (sql, _))| {
         let sql = sql.replace("T)", "(x))").replace("T,", "(x),").replace("= T ", "= (x) ");

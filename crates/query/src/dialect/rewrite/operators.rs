@@ -105,8 +105,7 @@ impl Rewrite<'_> {
                     BinaryOperator::Lt
                     | BinaryOperator::LtEq
                     | BinaryOperator::Gt
-                    | BinaryOperator::GtEq
-                    | BinaryOperator::Minus,
+                    | BinaryOperator::GtEq,
                 right,
             } => {
                 times_alike(left, right);
