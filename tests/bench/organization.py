@@ -25,6 +25,9 @@ from deployment import MIB, TOP, Deployment, Process, build, program
 from questions import QUESTIONS, by_duckdb, by_orgtrail, values_of
 
 
+WAYS = "orgtrail, partitions", "DuckDB, partitions", "orgtrail", "DuckDB, copies"
+
+
 def tree(folder):
     """Files and bytes below a folder."""
     sizes = [os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names]
@@ -119,7 +122,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, count in ("accounts", 1000), ("regions", 17), ("days", 1), ("each", 200), ("rounds", 3):
         parser.add_argument(f"--{name}", type=int, default=count)
-    parser.add_argument("--leave-out", action="append", default=[], help="a way that is not asked")
+    parser.add_argument("--leave-out", action="append", default=[], choices=WAYS, help="a way that is not asked")
     parser.add_argument("--sample", help="a directory for the log files, or with them")
     parser.add_argument("--keep", help="where the store is made and stays")
     arguments = parser.parse_args()
@@ -134,17 +137,14 @@ def main():
           f" {tree(sample)[1] / events:.0f} B/event", flush=True)
     store = Store(os.path.join(directory, "run"), events)
     hive = "hive_partitioning = true, hive_types = {'account': VARCHAR}"
-    settled = {
-        "orgtrail, partitions": None,
-        "DuckDB, partitions": f"read_parquet('{store.trail}/events/**/*.parquet', {hive})",
-    }
-    copied = {"orgtrail": None, "DuckDB, copies": f"read_parquet('{store.trail}/days/**/*.parquet')"}
+    sources = None, f"read_parquet('{store.trail}/events/**/*.parquet', {hive})"
+    copies = None, f"read_parquet('{store.trail}/days/**/*.parquet')"
+    asked = [way for way in WAYS if way not in arguments.leave_out]
+    settled = {way: table for way, table in zip(WAYS[:2], sources) if way in asked}
+    copied = {way: table for way, table in zip(WAYS[2:], copies) if way in asked}
     store.take_in(sample)
     answers = Answers(store.path, values_of(store.path), arguments.rounds)
     print(f"looked for: {answers.values}", file=sys.stderr)
-    for ways in settled, copied:
-        for way in arguments.leave_out:
-            ways.pop(way, None)
     answers.ask(settled)
     store.compact()
     answers.ask(copied)

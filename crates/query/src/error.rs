@@ -90,8 +90,7 @@ impl QueryError {
 /// What went wrong, without the names of the steps in which it did.
 fn cause(error: DataFusionError) -> DataFusionError {
     match error {
-        DataFusionError::Context(_, cause_of) => cause(*cause_of),
-        DataFusionError::Diagnostic(_, cause_of) => cause(*cause_of),
+        DataFusionError::Context(_, of) | DataFusionError::Diagnostic(_, of) => cause(*of),
         other => other,
     }
 }

@@ -13,7 +13,7 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use event::indicator::is_indicator;
-use table::schema::INDICATORS;
+use table::schema::{INDICATORS, JSON_COLUMNS};
 
 use crate::filter::EventFilter;
 use crate::pattern::Pattern;
@@ -29,10 +29,6 @@ const NAMED: [&str; 8] = [
     "recipientaccountid",
     "vpcendpointid",
 ];
-
-/// Columns of JSON of whose strings it is made.
-const JSON: [&str; 4] =
-    ["requestparameters", "responseelements", "additionaleventdata", "serviceeventdetails"];
 
 /// Functions that give a string out of JSON as it is.
 const GIVES_STRING: [&str; 2] = ["json_extract_scalar", "json_get"];
@@ -164,7 +160,7 @@ fn is_from_json(expr: &Expr) -> bool {
         }
         Expr::ScalarFunction(call) if GIVES_STRING.contains(&call.name()) => {
             let path = call.args.first().and_then(path_of);
-            path.is_some_and(|path| JSON.contains(&path.as_str()))
+            path.is_some_and(|path| JSON_COLUMNS.contains(&path.as_str()))
         }
         _ => false,
     }

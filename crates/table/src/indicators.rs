@@ -28,7 +28,7 @@ use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use event::indicator::{each_indicator, each_name_in_json, session_of_arn, session_of_principal};
 
-use crate::schema::{INDICATORS, JOURNAL_ROW, indicators_field};
+use crate::schema::{INDICATORS, JOURNAL_ROW, JSON_COLUMNS, indicators_field};
 
 /// The columns whose names are listed.
 pub(crate) const NAMING: [&str; 9] = [
@@ -42,10 +42,6 @@ pub(crate) const NAMING: [&str; 9] = [
     "additionaleventdata",
     "serviceeventdetails",
 ];
-
-/// Those of them that hold JSON.
-const JSON: [&str; 4] =
-    ["requestparameters", "responseelements", "additionaleventdata", "serviceeventdetails"];
 
 /// A list takes at most so many times the bytes of the texts that it was found in. An ARN
 /// of nothing but the beginnings of ARNs names a hundred; what is not made for that names
@@ -232,7 +228,7 @@ enum Values<'a> {
 fn push_leaves<'a>(name: &str, column: &'a dyn Array, leaves: &mut Vec<Leaf<'a>>) {
     let values = match column.data_type() {
         _ if column.null_count() == column.len() => return,
-        DataType::Utf8 if JSON.contains(&name) => Values::Json(column.as_string()),
+        DataType::Utf8 if JSON_COLUMNS.contains(&name) => Values::Json(column.as_string()),
         DataType::Utf8 if name == "principalid" => Values::Principal(column.as_string()),
         DataType::Utf8 => Values::Text(column.as_string()),
         DataType::Struct(members) => {

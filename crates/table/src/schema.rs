@@ -253,6 +253,10 @@ pub const JOURNAL_ROW: &str = "orgtrail_row";
 /// What the row names (see `indicators`): files of earlier releases have no such column.
 pub const INDICATORS: &str = "indicators";
 
+/// Columns that hold JSON objects whose members no column has: what was asked and answered.
+pub const JSON_COLUMNS: [&str; 4] =
+    ["requestparameters", "responseelements", "additionaleventdata", "serviceeventdetails"];
+
 /// The partition keys, which only fresh files hold as columns, last.
 pub const PARTITION_KEYS: [&str; 3] = ["account", "region", "date"];
 

@@ -18,6 +18,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use table::schema::JSON_COLUMNS;
+
 use self::casts::json_names;
 use self::names::{fold_case, keep_names, name_members, part_names, unnamed};
 use super::tokens::is_uuid;
@@ -52,10 +54,6 @@ pub(super) struct Found {
     /// What cannot be read.
     pub(super) trouble: Option<String>,
 }
-
-/// Columns that are JSON, and what they hold has no names in SQL.
-const JSON: [&str; 4] =
-    ["requestparameters", "responseelements", "additionaleventdata", "serviceeventdetails"];
 
 impl<'a> Rewrite<'a> {
     /// A walk over a statement; `names` are tables by the names that it has for them.
@@ -127,7 +125,7 @@ impl<'a> Rewrite<'a> {
 
     /// `requestparameters.bucketName` has one meaning, though the column is text.
     fn member_of_json(&mut self, parts: &[Ident]) -> Option<Expr> {
-        let is_json = |part: &Ident| JSON.contains(&part.value.to_lowercase().as_str());
+        let is_json = |part: &Ident| JSON_COLUMNS.contains(&part.value.to_lowercase().as_str());
         let at = parts.iter().take(2).position(is_json)?;
         let (column, members) = parts.split_at_checked(at + 1)?;
         if members.is_empty() {
@@ -291,7 +289,7 @@ fn member_of_column(root: &Expr, access: &[AccessExpr]) -> Option<Expr> {
         Expr::CompoundIdentifier(parts) => parts.last(),
         _ => None,
     };
-    if !JSON.contains(&last?.value.to_lowercase().as_str()) {
+    if !JSON_COLUMNS.contains(&last?.value.to_lowercase().as_str()) {
         return None;
     }
     access.iter().try_fold(root.clone(), |found, access| match access {

@@ -60,14 +60,7 @@ impl Rewrite<'_> {
                 }))
             }
             ("greatest" | "least", [_, ..]) => {
-                let missing = arguments.iter().map(|one| Expr::IsNull(Box::new(one.clone())));
-                let any = missing.reduce(|left, right| Expr::BinaryOp {
-                    left: Box::new(left),
-                    op: BinaryOperator::Or,
-                    right: Box::new(right),
-                })?;
-                let null = Expr::value(Value::Null);
-                Some(case(any, null, Some(Expr::Function(call.clone()))))
+                Some(unless_null(&arguments, Expr::Function(call.clone())))
             }
             ("arbitrary" | "any_value", [_]) => {
                 rename(call, "first_value");
@@ -112,14 +105,9 @@ impl Rewrite<'_> {
                 }
                 None
             }
-            ("array_position", [array, item]) => {
-                let missing = Expr::BinaryOp {
-                    left: Box::new(Expr::IsNull(Box::new(array.clone()))),
-                    op: BinaryOperator::Or,
-                    right: Box::new(Expr::IsNull(Box::new(item.clone()))),
-                };
+            ("array_position", [_, _]) => {
                 let place = vec![bigint(Expr::Function(call.clone())), number("0")];
-                Some(case(missing, Expr::value(Value::Null), Some(call_of("coalesce", place))))
+                Some(unless_null(&arguments, call_of("coalesce", place)))
             }
             // Of unsigned numbers a difference may be huge.
             (
@@ -276,6 +264,20 @@ fn case(condition: Expr, then: Expr, otherwise: Option<Expr>) -> Expr {
         operand: None,
         conditions: vec![CaseWhen { condition, result: then }],
         else_result: otherwise.map(Box::new),
+    }
+}
+
+/// NULL if an argument is, and otherwise a value.
+fn unless_null(arguments: &[Expr], value: Expr) -> Expr {
+    let missing = arguments.iter().map(|one| Expr::IsNull(Box::new(one.clone())));
+    let any = missing.reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::Or,
+        right: Box::new(right),
+    });
+    match any {
+        Some(any) => case(any, Expr::value(Value::Null), Some(value)),
+        None => value,
     }
 }
 
