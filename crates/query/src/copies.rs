@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::civil::Date;
 use table::{DataFile, TableSnapshot};
 
-use crate::events_table::FOOTER_HINT_BYTES;
+/// What opening a file costs beside its bytes, as so many of them.
+const OPENING_BYTES: u64 = 64 << 10;
 
 /// Takes parts of copies in place of the files that they cover, where that is less
-/// to read: what a file costs beside its bytes is about its footer. Gives the files
-/// that are left, and the parts.
+/// to read. Gives the files that are left, and the parts.
 pub(crate) fn with_copies(
     snapshot: &TableSnapshot,
     files: Vec<DataFile>,
@@ -25,8 +25,8 @@ pub(crate) fn with_copies(
     for (date, of_date) in by_date {
         for part in snapshot.copies_of(date) {
             let in_it = || of_date.iter().filter(|file| part.stretch.covers(file));
-            let cost: u64 = in_it().map(|file| file.bytes + FOOTER_HINT_BYTES as u64).sum();
-            if cost > part.file.bytes + FOOTER_HINT_BYTES as u64 {
+            let cost: u64 = in_it().map(|file| file.bytes + OPENING_BYTES).sum();
+            if cost > part.file.bytes + OPENING_BYTES {
                 covered.extend(in_it().map(|file| file.path.clone()));
                 copies.push(part.file.clone());
             }

@@ -25,27 +25,24 @@ use datafusion::scalar::ScalarValue;
 use table::DataFile;
 use table::schema::{PARTITION_KEYS, fresh_schema, schema};
 
-use crate::blooms::Blooms;
 use crate::copies::with_copies;
 use crate::error::QueryError;
+use crate::lists::Lists;
 use crate::pruning::{Pruning, days};
-use crate::reader::CountingReaders;
+use crate::reader::Readers;
 use crate::terms::Terms;
 use crate::view::View;
 
 /// The store, as DataFusion is told to call it.
 pub(crate) const STORE_URL: &str = "orgtrail://store";
 
-/// Bytes at a file's end that usually hold its footer.
-pub(crate) const FOOTER_HINT_BYTES: usize = 64 << 10;
-
 /// What may be left out of a scan.
 #[derive(Default)]
 pub(crate) struct RulingOut {
     /// Rows for which this does not hold,
     pub(crate) condition: Option<Arc<dyn PhysicalExpr>>,
-    /// and row groups that have none of these.
-    pub(crate) blooms: Arc<Blooms>,
+    /// and row groups by their rows' lists.
+    pub(crate) lists: Arc<Lists>,
 }
 
 /// All events that a view sees.
@@ -67,12 +64,12 @@ impl EventsTable {
         let pruning = Pruning::new(session, filters, &self.schema()).map_err(engine)?;
         let dates = self.view.dates(&pruning)?;
         let terms = Terms::of_filters(filters).and(self.terms.clone());
-        let mut blooms = Blooms::of_filters(filters);
+        let mut lists = Lists::of_filters(filters);
         if !self.terms.is_empty() {
             // `EventFilter::ways` says them beside these filters.
-            blooms = blooms.beside_columns();
+            lists = lists.beside_columns();
         }
-        let blooms = Arc::new(blooms);
+        let lists = Arc::new(lists);
         let named = self.named(session, &terms, &dates).await;
         let mut files = self.view.files(&pruning, &dates, named.as_ref()).await?;
         let (settled, copies) = with_copies(&self.view.snapshot, files.settled);
@@ -92,7 +89,7 @@ impl EventsTable {
             let keys: Vec<FieldRef> = keys.map(|key: Field| Arc::new(key)).collect();
             let table = TableSchema::builder(schema()).with_table_partition_cols(keys).build();
             let files = files.settled.iter().map(settled_file).collect();
-            let ruling_out = RulingOut { condition: None, blooms: Arc::clone(&blooms) };
+            let ruling_out = RulingOut { condition: None, lists: Arc::clone(&lists) };
             let scan = self.scan_files(session, table, files, projection.clone(), ruling_out);
             plans.push(scan.map_err(engine)?);
         }
@@ -104,7 +101,7 @@ impl EventsTable {
                 .chain(&files.copies)
                 .map(|file| PartitionedFile::new(file.path.as_str(), file.bytes))
                 .collect();
-            let ruling_out = RulingOut { condition: None, blooms: Arc::clone(&blooms) };
+            let ruling_out = RulingOut { condition: None, lists: Arc::clone(&lists) };
             let scan = self.scan_files(session, table, files, projection.clone(), ruling_out);
             plans.push(scan.map_err(engine)?);
         }
@@ -130,14 +127,13 @@ impl EventsTable {
         projection: Option<Vec<usize>>,
         ruling_out: RulingOut,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let readers = CountingReaders {
+        let readers = Readers {
             store: self.view.store.clone(),
             opened: Arc::clone(&self.view.opened),
-            blooms: ruling_out.blooms,
+            lists: ruling_out.lists,
         };
         let mut source = ParquetSource::new(table)
             .with_parquet_file_reader_factory(Arc::new(readers))
-            .with_metadata_size_hint(FOOTER_HINT_BYTES)
             // Of an index all columns are wanted at once: in one request.
             .with_pushdown_filters(ruling_out.condition.is_none())
             .with_reorder_filters(true)

@@ -15,10 +15,10 @@
 //! - `view`: one snapshot of the table and one range of the journal
 //! - `tail`: the journal's lines as rows
 //! - `events_table`: what DataFusion sees; `pruning` chooses files, `reader`
-//!   counts what is read and remembers which files were opened
+//!   reads them and remembers which were opened
 //! - `terms` finds what a condition asks for by name, `lookup` leaves out the
-//!   files that an index says do not name it, `blooms` the row groups whose Bloom
-//!   filter does not know it
+//!   files that an index says do not name it, `lists` the row groups of which
+//!   their file says so
 //! - `copies` takes a day's copy for the organization at once where it is less to
 //!   read
 //! - [`Answer`]: the rows, then what they cover
@@ -31,7 +31,6 @@
 
 mod answer;
 mod as_sql;
-mod blooms;
 mod comparison;
 mod copies;
 mod coverage;
@@ -45,6 +44,7 @@ mod functions;
 mod json_get;
 mod json_path;
 mod limits;
+mod lists;
 mod lookup;
 mod parquet_rows;
 mod pattern;

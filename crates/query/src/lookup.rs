@@ -5,7 +5,8 @@
 //! first: where one covers all files of a day and names none, not even the list of the
 //! day's files is read, which in a large organization is longer than what it is asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::AsArray;
 use datafusion::catalog::Session;
@@ -16,7 +17,6 @@ use datafusion::logical_expr::{col, lit};
 use datafusion::physical_plan::collect;
 use datafusion::physical_plan::filter::FilterExec;
 use jiff::civil::Date;
-use std::sync::Arc;
 use table::{DataFile, IndexPart, TableSnapshot, index_schema};
 
 use crate::events_table::{EventsTable, RulingOut};
@@ -25,7 +25,14 @@ use crate::terms::Terms;
 /// A day of fewer files is read without asking its index.
 const FILES_MIN: u64 = 2;
 
+/// Answers of indexes that are kept.
+const ASKS_MAX: usize = 4;
+
+/// The columns of an index that are read: the indicator, and the file that names it.
+const ASKED: [usize; 2] = [0, 1];
+
 /// What the indexes of some days say of a question.
+#[derive(Debug)]
 pub(crate) struct Named {
     /// The parts of those days.
     parts: Vec<IndexPart>,
@@ -51,6 +58,33 @@ impl Named {
     }
 }
 
+/// What indexes were asked last, and which files they named: a question may look at the
+/// events several times.
+#[derive(Debug, Default)]
+pub(crate) struct Asked(Mutex<VecDeque<(Ask, Arc<BTreeSet<String>>)>>);
+
+/// Which days' indexes are asked for files that name one of some texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ask {
+    dates: BTreeSet<Date>,
+    any_of: Vec<String>,
+}
+
+impl Asked {
+    fn find(&self, ask: &Ask) -> Option<Arc<BTreeSet<String>>> {
+        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.iter().find(|(kept, _)| kept == ask).map(|(_, files)| Arc::clone(files))
+    }
+
+    fn keep(&self, ask: Ask, files: BTreeSet<String>) -> Arc<BTreeSet<String>> {
+        let files = Arc::new(files);
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.push_front((ask, Arc::clone(&files)));
+        asked.truncate(ASKS_MAX);
+        files
+    }
+}
+
 impl EventsTable {
     /// Asks the indexes of these days; none if the question names nothing, or an index
     /// cannot be read.
@@ -72,10 +106,19 @@ impl EventsTable {
             dates.iter().flat_map(|date| snapshot.index_of(*date)).cloned().collect();
         let mut files: Option<BTreeSet<String>> = None;
         for any_of in &terms.0 {
-            match self.files_naming(session, &parts, any_of).await {
+            let ask = Ask { dates: dates.clone(), any_of: any_of.clone() };
+            let asked = &self.view.asked_indexes;
+            let naming = match asked.find(&ask) {
+                Some(naming) => Ok(naming),
+                None => {
+                    let naming = self.files_naming(session, &parts, any_of).await;
+                    naming.map(|naming| asked.keep(ask, naming))
+                }
+            };
+            match naming {
                 Ok(naming) => match &mut files {
                     Some(files) => files.retain(|path| naming.contains(path)),
-                    None => files = Some(naming),
+                    None => files = Some(naming.as_ref().clone()),
                 },
                 // It may be gone by now, and another view's index be there.
                 Err(error) => {
@@ -118,7 +161,7 @@ impl EventsTable {
             session,
             TableSchema::from(Arc::clone(&schema)),
             objects,
-            None,
+            Some(ASKED.to_vec()),
             RulingOut { condition: Some(Arc::clone(&condition)), ..RulingOut::default() },
         )?;
         let chosen = Arc::new(FilterExec::try_new(condition, scan)?);

@@ -1,4 +1,7 @@
-//! Reads data files for DataFusion: counts bytes, and remembers what was opened.
+//! Reads data files for DataFusion, and remembers what was opened.
+//!
+//! A file's last bytes hold its footer, and of a small file are all of it: they are kept
+//! beside the footer, and nothing of them is asked for again.
 //!
 //! A damaged page shows itself in the decoder, which does not know the file's
 //! name. With the list of opened files the engine can find and name it.
@@ -24,20 +27,50 @@ use futures::future::BoxFuture;
 use object_store::path::Path;
 use store::Store;
 
-use crate::blooms::Blooms;
+use crate::lists::Lists;
 
 /// Opened files that are remembered: the last ones, since a failure follows its
 /// file closely.
 const OPENED_MAX: usize = 4_096;
 
-/// Footers that are kept, for files read in several parts.
-const FOOTERS_MAX: usize = 128;
+/// Files whose footers and last bytes are kept: they are read in several parts.
+const OPEN_MAX: usize = 128;
+
+/// Bytes at a file's end that usually hold its footer.
+const TAIL_BYTES: u64 = 64 << 10;
+
+/// A file of so many bytes at most is read whole: sooner than in two requests.
+const WHOLE_BYTES_MAX: u64 = 128 << 10;
+
+/// What was read of a file when it was opened.
+#[derive(Clone, Debug)]
+struct Open {
+    footer: Arc<ParquetMetaData>,
+    tail: Tail,
+}
+
+/// The last bytes of a file.
+#[derive(Clone, Debug, Default)]
+struct Tail {
+    /// Where in the file they begin.
+    from: u64,
+    bytes: Bytes,
+}
+
+impl Tail {
+    /// A part of the file, if it is among them.
+    fn part(&self, range: &Range<u64>) -> Option<Bytes> {
+        let at = |position: u64| usize::try_from(position.checked_sub(self.from)?).ok();
+        let (from, to) = (at(range.start)?, at(range.end)?);
+        (from <= to && to <= self.bytes.len()).then(|| self.bytes.slice(from..to))
+    }
+}
 
 /// What has been opened so far.
 #[derive(Debug, Default)]
 pub(crate) struct Opened {
     paths: Mutex<Vec<String>>,
-    footers: Mutex<VecDeque<(Path, Arc<ParquetMetaData>)>>,
+    kept: Mutex<VecDeque<(Path, Open)>>,
     without_lists: Mutex<BTreeSet<String>>,
 }
 
@@ -57,15 +90,15 @@ impl Opened {
         paths.insert(path.to_string());
     }
 
-    fn footer(&self, path: &Path) -> Option<Arc<ParquetMetaData>> {
-        let footers = self.footers.lock().unwrap_or_else(PoisonError::into_inner);
-        footers.iter().find(|(kept, _)| kept == path).map(|(_, footer)| Arc::clone(footer))
+    fn kept(&self, path: &Path) -> Option<Open> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|(of, _)| of == path).map(|(_, open)| open.clone())
     }
 
-    fn keep_footer(&self, path: &Path, footer: &Arc<ParquetMetaData>) {
-        let mut footers = self.footers.lock().unwrap_or_else(PoisonError::into_inner);
-        footers.push_front((path.clone(), Arc::clone(footer)));
-        footers.truncate(FOOTERS_MAX);
+    fn keep(&self, path: &Path, open: Open) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_front((path.clone(), open));
+        kept.truncate(OPEN_MAX);
     }
 
     fn open(&self, path: &str) {
@@ -80,69 +113,64 @@ impl Opened {
     }
 }
 
-/// Makes readers of one store that count what they read of it.
+/// Makes readers of one store.
 #[derive(Debug)]
-pub(crate) struct CountingReaders {
+pub(crate) struct Readers {
     pub(crate) store: Store,
     pub(crate) opened: Arc<Opened>,
     /// What rules out row groups.
-    pub(crate) blooms: Arc<Blooms>,
+    pub(crate) lists: Arc<Lists>,
 }
 
-impl ParquetFileReaderFactory for CountingReaders {
+impl ParquetFileReaderFactory for Readers {
     fn create_reader(
         &self,
         _partition_index: usize,
         file: PartitionedFile,
-        metadata_size_hint: Option<usize>,
+        _metadata_size_hint: Option<usize>,
         _metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         self.opened.open(file.path().as_ref());
-        Ok(Box::new(CountingReader {
+        Ok(Box::new(Reader {
             store: self.store.clone(),
             path: file.path().clone(),
             file_bytes: file.object_meta.size,
-            footer_hint_bytes: metadata_size_hint,
+            tail: Tail::default(),
             opened: Arc::clone(&self.opened),
-            blooms: Arc::clone(&self.blooms),
+            lists: Arc::clone(&self.lists),
         }))
     }
 }
 
-struct CountingReader {
+struct Reader {
     store: Store,
     path: Path,
     file_bytes: u64,
-    footer_hint_bytes: Option<usize>,
+    tail: Tail,
     opened: Arc<Opened>,
-    blooms: Arc<Blooms>,
+    lists: Arc<Lists>,
 }
 
-impl fmt::Debug for CountingReader {
+impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CountingReader").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Reader").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-impl CountingReader {
+impl Reader {
     /// The parts that were asked for, and all of each: the decoder relies on it.
     async fn read(&self, ranges: &[Range<u64>]) -> ParquetResult<Vec<Bytes>> {
-        let parts = self
-            .store
-            .objects()
-            .get_ranges(&self.path, ranges)
-            .await
-            .map_err(|error| ParquetError::External(Box::new(error)))?;
-        for (range, part) in ranges.iter().zip(&parts) {
-            if part.len() as u64 != range.end - range.start {
-                return Err(ParquetError::EOF(format!(
-                    "{} ends before byte {}",
-                    self.path, range.end
-                )));
-            }
+        let mut parts: Vec<Option<Bytes>> =
+            ranges.iter().map(|range| self.tail.part(range)).collect();
+        let is_left =
+            |(part, range): (&Option<Bytes>, &Range<u64>)| part.is_none().then(|| range.clone());
+        let left: Vec<Range<u64>> = parts.iter().zip(ranges).filter_map(is_left).collect();
+        let read = self.store.get_ranges(&self.path, &left).await;
+        let mut read = read.map_err(|error| ParquetError::External(Box::new(error)))?.into_iter();
+        for part in parts.iter_mut().filter(|part| part.is_none()) {
+            *part = read.next();
         }
-        self.store.reads().count_ranges(ranges);
-        Ok(parts)
+        Ok(parts.into_iter().flatten().collect())
     }
 
     async fn footer(
@@ -150,24 +178,30 @@ impl CountingReader {
         options: Option<&ArrowReaderOptions>,
     ) -> ParquetResult<Arc<ParquetMetaData>> {
         // Several parts of one file are read at once; they share its footer.
-        if let Some(footer) = self.opened.footer(&self.path) {
-            return Ok(footer);
+        if let Some(open) = self.opened.kept(&self.path) {
+            self.tail = open.tail;
+            return Ok(open.footer);
         }
+        let is_small = self.file_bytes <= WHOLE_BYTES_MAX;
+        let from = if is_small { 0 } else { self.file_bytes - TAIL_BYTES };
+        let bytes = self.get_bytes(from..self.file_bytes).await?;
+        self.tail = Tail { from, bytes };
         let policy =
             options.map_or(PageIndexPolicy::Optional, ArrowReaderOptions::column_index_policy);
-        let (file_bytes, hint) = (self.file_bytes, self.footer_hint_bytes);
+        let (file_bytes, hint) = (self.file_bytes, self.tail.bytes.len());
         let footer = ParquetMetaDataReader::new()
             .with_page_index_policy(policy)
-            .with_prefetch_hint(hint)
+            .with_prefetch_hint(Some(hint))
             .load_and_finish(&mut *self, file_bytes)
             .await?;
         let footer = Arc::new(footer);
-        self.opened.keep_footer(&self.path, &footer);
+        let open = Open { footer: Arc::clone(&footer), tail: self.tail.clone() };
+        self.opened.keep(&self.path, open);
         Ok(footer)
     }
 }
 
-impl AsyncFileReader for CountingReader {
+impl AsyncFileReader for Reader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         async move { Ok(self.read(&[range]).await?.pop().unwrap_or_default()) }.boxed()
     }
@@ -185,11 +219,11 @@ impl AsyncFileReader for CountingReader {
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         async move {
             let footer = self.footer(options).await?;
-            let (path, blooms) = (self.path.clone(), Arc::clone(&self.blooms));
-            if blooms.misses_lists(&footer) {
+            let (path, lists) = (self.path.clone(), Arc::clone(&self.lists));
+            if lists.misses_lists(&footer) {
                 self.opened.lacks_lists(&path);
             }
-            blooms.narrow(&path, footer, self).await
+            lists.narrow(&path, footer, self).await
         }
         .boxed()
     }

@@ -23,7 +23,7 @@ use tokio::sync::OnceCell;
 use crate::coverage::{Coverage, state};
 use crate::engine::Options;
 use crate::error::QueryError;
-use crate::lookup::Named;
+use crate::lookup::{Asked, Named};
 use crate::pruning::Pruning;
 use crate::reader::Opened;
 use crate::tail::Tail;
@@ -46,6 +46,7 @@ pub(crate) struct View {
     memory_bytes: usize,
     tail: OnceCell<(Tail, MemoryReservation)>,
     pub(crate) opened: Arc<Opened>,
+    pub(crate) asked_indexes: Asked,
     /// Why reading failed: said here in our own words, since the engine passes
     /// on its own kind of error only.
     failure: Mutex<Option<QueryError>>,
@@ -86,6 +87,7 @@ impl View {
             memory_bytes: options.limits.memory_bytes,
             tail: OnceCell::new(),
             opened: Arc::default(),
+            asked_indexes: Asked::default(),
             failure: Mutex::new(None),
             planned: Mutex::default(),
             opening: Mutex::default(),

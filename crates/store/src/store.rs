@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, coalesce_ranges};
 use seam::Entropy;
 
 use crate::again::ask_again;
@@ -17,6 +17,10 @@ use crate::error::{CreateError, OpenError, StoreError};
 use crate::location::Location;
 use crate::probe::{self, ProbeError};
 use crate::reads::Reads;
+
+/// Parts of an object that lie closer than this are read together: over a network, so
+/// many bytes take about as long as one more request.
+const GAP_BYTES_MAX: u64 = 256 << 10;
 
 /// A place of immutable objects.
 ///
@@ -211,6 +215,26 @@ impl Store {
             self.reads.count(1, bytes.len());
             Ok(bytes)
         })
+    }
+
+    /// Several parts of an object, and all of each. Those that lie close are one request,
+    /// and what lies between comes with them.
+    ///
+    /// # Errors
+    /// As [`Store::get_range`], and if the object ends before one of them does.
+    pub fn get_ranges<'a>(
+        &'a self,
+        path: &'a Path,
+        ranges: &'a [Range<u64>],
+    ) -> BoxFuture<'a, Result<Vec<Bytes>, StoreError>> {
+        let read = move |range: Range<u64>| async move {
+            let bytes = self.get_range(path, range.clone()).await?;
+            if bytes.len() as u64 == range.end - range.start {
+                return Ok(bytes);
+            }
+            Err(StoreError::Absent { action: "read", path: path.to_string() })
+        };
+        Box::pin(coalesce_ranges(ranges, read, GAP_BYTES_MAX))
     }
 
     /// The objects below a prefix with their sizes, in no particular order.

@@ -17,7 +17,7 @@ use object_store::{
     Result,
 };
 use seam::Entropy;
-use store::{ProbeError, Store};
+use store::{ProbeError, Store, StoreError};
 
 /// How a store fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +195,14 @@ async fn ranges_listings_and_deletions_say_what_is_there() {
         }
         assert_eq!(store.get_range(&one, 2..5).await.expect("range"), "234");
         assert!(store.get_range(&Path::from("log/9"), 2..5).await.is_err());
+        let requests = store.reads().requests();
+        let parts = store.get_ranges(&one, &[8..10, 0..3]).await.expect("ranges");
+        assert_eq!(parts, ["89", "012"]);
+        assert_eq!(store.reads().requests(), requests + 1, "they lie close");
+        for beyond in [vec![0..3, 8..11], vec![0..3, 20..30]] {
+            let short = store.get_ranges(&one, &beyond).await;
+            assert!(matches!(short, Err(StoreError::Absent { .. })), "{short:?}");
+        }
         assert_eq!(store.get(&Path::from("log/9")).await.expect("answer"), None);
 
         let mut listed: Vec<_> =

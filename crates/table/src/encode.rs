@@ -21,10 +21,16 @@ use bytes::Bytes;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::SchemaDescriptor;
 
-use crate::schema::{fresh_schema, schema};
+use crate::schema::{INDICATORS, fresh_schema, schema};
+
+/// What a file says, as a key without a value, of which every row has a list of what it
+/// names (`indicators`): whoever looks for rows without one need not read the lists. Files
+/// of earlier releases do not say it.
+pub const ALL_LISTED: &str = "orgtrail.all_listed";
 
 /// So many rows are held back until the file's settings are chosen.
 const HELD_ROWS_MAX: usize = 4_096;
@@ -87,6 +93,8 @@ pub struct FileWriter {
     kind: Kind,
     rows: usize,
     eventtime: Option<(i64, i64)>,
+    /// Whether all rows so far have a list of what they name.
+    all_listed: bool,
     stage: Stage,
 }
 
@@ -101,7 +109,8 @@ impl FileWriter {
     /// A file without rows.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { kind, rows: 0, eventtime: None, stage: Stage::Held(Vec::new(), 0) }
+        let stage = Stage::Held(Vec::new(), 0);
+        Self { kind, rows: 0, eventtime: None, all_listed: true, stage }
     }
 
     /// Adds rows: a partition file's columns, or a fresh file's.
@@ -114,6 +123,8 @@ impl FileWriter {
         }
         self.rows += batch.num_rows();
         self.eventtime = widened(self.eventtime, batch);
+        let lists = batch.column_by_name(INDICATORS);
+        self.all_listed &= lists.is_some_and(|lists| lists.null_count() == 0);
         match &mut self.stage {
             Stage::Writing(writer) => writer.write(batch)?,
             Stage::Held(held, bytes) => {
@@ -149,10 +160,15 @@ impl FileWriter {
     /// A column could not be encoded.
     pub fn close(mut self) -> Result<Encoded, ParquetError> {
         let stage = std::mem::replace(&mut self.stage, Stage::Held(Vec::new(), 0));
-        let bytes = match stage {
-            Stage::Writing(writer) => writer.into_inner()?,
-            Stage::Held(held, _) => ended_small(self.start(&held, true)?)?,
+        let (mut writer, is_small) = match stage {
+            Stage::Writing(writer) => (writer, false),
+            Stage::Held(held, _) => (self.start(&held, true)?, true),
         };
+        if self.all_listed {
+            let all = KeyValue::new(ALL_LISTED.to_owned(), None);
+            writer.append_key_value_metadata(all);
+        }
+        let bytes = if is_small { ended_small(writer)? } else { writer.into_inner()? };
         Ok(Encoded { bytes: bytes.into(), rows: self.rows as u64, eventtime: self.eventtime })
     }
 

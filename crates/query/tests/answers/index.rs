@@ -336,9 +336,9 @@ async fn what_rows_list_is_what_they_name_with_an_index_and_without() {
     assert!(fewer > 40, "{fewer} of {} questions opened fewer files", 4 * wanted.len());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_groups_whose_bloom_filter_does_not_know_a_name_are_not_read() {
-    let mut world = World::new().await;
+/// Records of one partition that all say something else, of `AROA` and a number of sixteen digits
+/// in session `session-<number>`.
+fn noisy(count: u64) -> Vec<Vec<u8>> {
     let noise = |number: u64| {
         let mut state = number;
         let mut next = || {
@@ -347,22 +347,29 @@ async fn row_groups_whose_bloom_filter_does_not_know_a_name_are_not_read() {
         };
         (0..8).map(|_| next()).collect::<String>()
     };
-    let lines: Vec<Vec<u8>> = (0..6_000)
-        .map(|number| {
-            format!(
-                "{{\"eventVersion\":\"1.08\",\"userIdentity\":{{\"type\":\"AssumedRole\",\
-                 \"principalId\":\"AROA{number:016}:session-{number}\"}},\
-                 \"eventTime\":\"2026-11-18T12:00:00Z\",\"eventSource\":\"s3.amazonaws.com\",\
-                 \"eventName\":\"GetObject\",\"awsRegion\":\"eu-west-1\",\
-                 \"requestParameters\":{{\"key\":\"{}\"}},\
-                 \"eventID\":\"00000000-0000-0000-0000-{number:012}\",\
-                 \"recipientAccountId\":\"111122223333\"}}",
-                noise(number)
-            )
-            .into_bytes()
-        })
-        .collect();
-    world.write(&lines).await;
+    let line = |number| {
+        let parameters = format!("{{\"key\":\"{}\"}}", noise(number));
+        record(number, &format!("AROA{number:016}:session-{number}"), &parameters)
+    };
+    (0..count).map(line).collect()
+}
+
+fn record(number: u64, principal: &str, parameters: &str) -> Vec<u8> {
+    format!(
+        "{{\"eventVersion\":\"1.08\",\"userIdentity\":{{\"type\":\"AssumedRole\",\
+         \"principalId\":\"{principal}\"}},\"eventTime\":\"2026-11-18T12:00:00Z\",\
+         \"eventSource\":\"s3.amazonaws.com\",\"eventName\":\"GetObject\",\
+         \"awsRegion\":\"eu-west-1\",\"requestParameters\":{parameters},\
+         \"eventID\":\"00000000-0000-0000-0000-{number:012}\",\
+         \"recipientAccountId\":\"111122223333\"}}"
+    )
+    .into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_groups_whose_bloom_filter_does_not_know_a_name_are_not_read() {
+    let mut world = World::new().await;
+    world.write(&noisy(6_000)).await;
     world.pass().await;
     settle(&mut world).await;
     let ask = async |name: &str| {
@@ -375,6 +382,34 @@ async fn row_groups_whose_bloom_filter_does_not_know_a_name_are_not_read() {
     assert_eq!((there, absent), (1, 0));
     assert_eq!(ask("AROA0000000000000017").await.0, 1);
     assert!(spared * 2 < bytes, "{spared} of {bytes} bytes");
+}
+
+/// A file says so if all its rows have lists; then it is not read again for rows without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_looked_for_by_name_reads_lists_once_and_finds_rows_without_one() {
+    let mut world = World::new().await;
+    let lines = noisy(6_000);
+    world.write(&lines).await;
+    world.pass().await;
+    settle(&mut world).await;
+    let role = "AROA0000000000000017";
+    let condition = format!("array_has(indicators, '{role}') AND requestparameters <> ''");
+    let (by_list, lists) = count(&world, &condition).await;
+    let (found, read) = named(&world, role).await;
+    assert_eq!((by_list, found.len()), (1, 1));
+    let other_columns = lists.read_bytes / 2;
+    assert!(read.read_bytes < lists.read_bytes + other_columns, "{read:?} {lists:?}");
+
+    // An ARN of the beginnings of ARNs names so many that nobody lists them.
+    let arns = format!("{{\"of\":\"{role}\",\"all\":\"{}\"}}", "arn:aws:s3:::".repeat(200));
+    world.write(&[record(6_000, "AROA0000000000006000:x", &arns)]).await;
+    world.pass().await;
+    assert_eq!(count(&world, "indicators IS NULL").await.0, 1);
+    assert_eq!(named(&world, role).await.0.len(), 2, "in a fresh file");
+    settle(&mut world).await;
+    assert_eq!(count(&world, "indicators IS NULL").await.0, 1);
+    assert_eq!(count(&world, &format!("array_has(indicators, '{role}')")).await.0, 1);
+    assert_eq!(named(&world, role).await.0.len(), 2, "settled");
 }
 
 /// The table of an earlier release, whose files have no column `indicators`.

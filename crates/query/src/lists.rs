@@ -1,15 +1,17 @@
-//! Leaves out row groups by the Bloom filters of what rows name.
+//! Leaves out row groups by what their file says of rows' lists (`indicators`).
 //!
-//! A condition `array_has(indicators, 'X')` holds in no row of a row group whose filter
-//! does not know X. The filter is asked when a file's footer has been read, and what is
-//! left out is taken off the footer that the engine sees. A row group without a filter,
-//! of a fresh file or of an earlier release, is never left out.
+//! A condition `array_has(indicators, 'X')` holds in no row of a row group whose Bloom filter
+//! does not know X, and `indicators IS NULL` in no row of a file that says that all its rows
+//! have lists. Both are asked when a file's footer has been read, and what is left out is
+//! taken off the footer that the engine sees. A row group without a filter, of a fresh file
+//! or of an earlier release, is never left out.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::bloom_filter::Sbbf;
 use datafusion::parquet::errors::Result;
@@ -17,6 +19,7 @@ use datafusion::parquet::file::metadata::{
     ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData,
 };
 use object_store::path::Path;
+use table::encode::ALL_LISTED;
 use table::schema::INDICATORS;
 use tokio::sync::OnceCell;
 
@@ -33,29 +36,36 @@ const KEPT_MAX: usize = 128;
 
 type Footer = Arc<ParquetMetaData>;
 
-/// What a scan asks filters for.
+/// What a scan asks of rows' lists.
 #[derive(Default)]
-pub(crate) struct Blooms {
+pub(crate) struct Lists {
     /// Whether the condition says anything of the lists.
     asks_lists: bool,
+    /// Whether a wanted row has no list.
+    unlisted: bool,
     /// Of each set, a wanted row names one at least.
     any_of: Vec<Vec<String>>,
     kept: Mutex<VecDeque<(Path, Arc<OnceCell<Footer>>)>>,
 }
 
-impl fmt::Debug for Blooms {
+impl fmt::Debug for Lists {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blooms").field("any_of", &self.any_of).finish_non_exhaustive()
+        f.debug_struct("Lists").field("any_of", &self.any_of).finish_non_exhaustive()
     }
 }
 
-impl Blooms {
-    /// Asks for what a condition says of rows' lists.
+impl Lists {
+    /// What a condition says of them.
     pub(crate) fn of_filters(filters: &[Expr]) -> Self {
         let names_lists =
             |filter: &Expr| filter.column_refs().iter().any(|column| column.name == INDICATORS);
+        let is_unlisted = |condition: &Expr| {
+            matches!(condition, Expr::IsNull(of) if matches!(of.as_ref(),
+                Expr::Column(column) if column.name == INDICATORS))
+        };
         Self {
             asks_lists: filters.iter().any(names_lists),
+            unlisted: filters.iter().flat_map(split_conjunction).any(is_unlisted),
             any_of: listed(filters),
             kept: Mutex::default(),
         }
@@ -82,6 +92,9 @@ impl Blooms {
         footer: Footer,
         reader: &mut impl AsyncFileReader,
     ) -> Result<Footer> {
+        if self.unlisted && are_all_listed(&footer) {
+            return Ok(only(&footer, &vec![false; footer.num_row_groups()]));
+        }
         if self.any_of.is_empty() {
             return Ok(footer);
         }
@@ -129,6 +142,12 @@ impl Blooms {
         }
         Ok(wanted)
     }
+}
+
+/// Whether a file says that all its rows have lists.
+fn are_all_listed(footer: &ParquetMetaData) -> bool {
+    let said = footer.file_metadata().key_value_metadata();
+    said.is_some_and(|said| said.iter().any(|one| one.key == ALL_LISTED))
 }
 
 /// Where a row group's filter lies, if it is worth reading.
