@@ -70,8 +70,8 @@ impl EventsTable {
             lists = lists.beside_columns();
         }
         let lists = Arc::new(lists);
-        let named = self.named(session, &terms, &dates).await;
-        let mut files = self.view.files(&pruning, &dates, named.as_ref()).await?;
+        let named = self.named(session, terms, &dates).await;
+        let mut files = self.view.files(&pruning, &dates, named.as_deref()).await?;
         let (settled, copies) = with_copies(&self.view.snapshot, files.settled);
         files.settled = settled;
         files.copies.extend(copies);

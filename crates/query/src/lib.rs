@@ -19,6 +19,7 @@
 //! - `terms` finds what a condition asks for by name, `lookup` leaves out the
 //!   files that an index says do not name it, `lists` the row groups of which
 //!   their file says so
+//! - `kept`: what several parts of a plan ask for at once is read once
 //! - `copies` takes a day's copy for the organization at once where it is less to
 //!   read
 //! - [`Answer`]: the rows, then what they cover
@@ -43,6 +44,7 @@ mod filter;
 mod functions;
 mod json_get;
 mod json_path;
+mod kept;
 mod limits;
 mod lists;
 mod lookup;

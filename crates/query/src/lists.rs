@@ -6,9 +6,8 @@
 //! taken off the footer that the engine sees. A row group without a filter, of a fresh file
 //! or of an earlier release, is never left out.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::split_conjunction;
@@ -21,8 +20,8 @@ use datafusion::parquet::file::metadata::{
 use object_store::path::Path;
 use table::encode::ALL_LISTED;
 use table::schema::INDICATORS;
-use tokio::sync::OnceCell;
 
+use crate::kept::Kept;
 use crate::terms::listed;
 
 /// The column, as Parquet names it.
@@ -32,12 +31,11 @@ const COLUMN: &str = "indicators.list.element";
 const GROUP_BYTES_MIN: i64 = 256 << 10;
 
 /// Footers that are kept, for files read in several parts.
-const KEPT_MAX: usize = 128;
+const FOOTERS_MAX: usize = 128;
 
 type Footer = Arc<ParquetMetaData>;
 
 /// What a scan asks of rows' lists.
-#[derive(Default)]
 pub(crate) struct Lists {
     /// Whether the condition says anything of the lists.
     asks_lists: bool,
@@ -45,12 +43,18 @@ pub(crate) struct Lists {
     unlisted: bool,
     /// Of each set, a wanted row names one at least.
     any_of: Vec<Vec<String>>,
-    kept: Mutex<VecDeque<(Path, Arc<OnceCell<Footer>>)>>,
+    narrowed: Kept<Path, Footer>,
 }
 
 impl fmt::Debug for Lists {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lists").field("any_of", &self.any_of).finish_non_exhaustive()
+    }
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self::of_filters(&[])
     }
 }
 
@@ -67,7 +71,7 @@ impl Lists {
             asks_lists: filters.iter().any(names_lists),
             unlisted: filters.iter().flat_map(split_conjunction).any(is_unlisted),
             any_of: listed(filters),
-            kept: Mutex::default(),
+            narrowed: Kept::new(FOOTERS_MAX),
         }
     }
 
@@ -98,23 +102,14 @@ impl Lists {
         if self.any_of.is_empty() {
             return Ok(footer);
         }
-        let cell = self.cell(path);
-        let narrowed = cell.get_or_try_init(|| async {
+        let narrowed = async {
             let wanted = self.wanted(&footer, reader).await?;
-            Ok(if wanted.iter().all(|wanted| *wanted) { footer } else { only(&footer, &wanted) })
-        });
-        narrowed.await.cloned()
-    }
-
-    fn cell(&self, path: &Path) -> Arc<OnceCell<Footer>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, cell)) = kept.iter().find(|(kept, _)| kept == path) {
-            return Arc::clone(cell);
-        }
-        let cell = Arc::new(OnceCell::new());
-        kept.push_front((path.clone(), Arc::clone(&cell)));
-        kept.truncate(KEPT_MAX);
-        cell
+            Ok(match wanted.iter().all(|wanted| *wanted) {
+                true => Arc::clone(&footer),
+                false => only(&footer, &wanted),
+            })
+        };
+        self.narrowed.get_or_make(path, narrowed).await
     }
 
     /// Of each row group, whether it may have wanted rows.

@@ -5,31 +5,38 @@
 //! first: where one covers all files of a day and names none, not even the list of the
 //! day's files is read, which in a large organization is longer than what it is asked for.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::array::AsArray;
 use datafusion::catalog::Session;
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::{col, lit};
 use datafusion::physical_plan::collect;
 use datafusion::physical_plan::filter::FilterExec;
 use jiff::civil::Date;
-use table::{DataFile, IndexPart, TableSnapshot, index_schema};
+use table::{DataFile, IndexPart, TableError, TableSnapshot, index_schema};
 
 use crate::events_table::{EventsTable, RulingOut};
+use crate::kept::Kept;
 use crate::terms::Terms;
 
 /// A day of fewer files is read without asking its index.
 const FILES_MIN: u64 = 2;
 
-/// Answers of indexes that are kept.
-const ASKS_MAX: usize = 4;
+/// Answers of indexes that are kept,
+pub(crate) const ASKS_MAX: usize = 4;
+
+/// and days of which what is kept of the list is.
+const DAYS_MAX: usize = 512;
 
 /// The columns of an index that are read: the indicator, and the file that names it.
 const ASKED: [usize; 2] = [0, 1];
+
+/// What is asked for, and of which days.
+pub(crate) type Ask = (Terms, BTreeSet<Date>);
 
 /// What the indexes of some days say of a question.
 #[derive(Debug)]
@@ -42,46 +49,43 @@ pub(crate) struct Named {
     files: BTreeSet<String>,
     /// and their days.
     file_dates: BTreeSet<Date>,
+    /// What is left of lists of which an index covers all files.
+    left: Kept<Date, Vec<DataFile>>,
 }
 
 impl Named {
     /// Whether a settled file may hold a part of the answer.
-    pub(crate) fn keeps(&self, file: &DataFile) -> bool {
+    fn keeps(&self, file: &DataFile) -> bool {
         self.files.contains(&file.path) || !self.parts.iter().any(|part| part.stretch.covers(file))
     }
 
     /// Whether nothing in the list of a day's files may hold a part of the answer.
-    pub(crate) fn spares_list(&self, snapshot: &TableSnapshot, date: Date) -> bool {
+    fn spares_list(&self, snapshot: &TableSnapshot, date: Date) -> bool {
         self.dates.contains(&date)
             && !self.file_dates.contains(&date)
             && snapshot.is_list_indexed(date)
     }
-}
 
-/// What indexes were asked last, and which files they named: a question may look at the
-/// events several times.
-#[derive(Debug, Default)]
-pub(crate) struct Asked(Mutex<VecDeque<(Ask, Arc<BTreeSet<String>>)>>);
-
-/// Which days' indexes are asked for files that name one of some texts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Ask {
-    dates: BTreeSet<Date>,
-    any_of: Vec<String>,
-}
-
-impl Asked {
-    fn find(&self, ask: &Ask) -> Option<Arc<BTreeSet<String>>> {
-        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.iter().find(|(kept, _)| kept == ask).map(|(_, files)| Arc::clone(files))
-    }
-
-    fn keep(&self, ask: Ask, files: BTreeSet<String>) -> Arc<BTreeSet<String>> {
-        let files = Arc::new(files);
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.push_front((ask, Arc::clone(&files)));
-        asked.truncate(ASKS_MAX);
-        files
+    /// The files of a day's list that may hold a part of the answer.
+    ///
+    /// # Errors
+    /// If the list cannot be read.
+    pub(crate) async fn left(
+        &self,
+        snapshot: &TableSnapshot,
+        date: Date,
+    ) -> std::result::Result<Vec<DataFile>, TableError> {
+        let left = |mut files: Vec<DataFile>| {
+            files.retain(|file| self.keeps(file));
+            files
+        };
+        if self.spares_list(snapshot, date) {
+            return Ok(left(snapshot.recent_files(date).to_vec()));
+        }
+        let read = async { snapshot.files_of(date).await.map(left) };
+        // No more than the index named already.
+        let is_few = snapshot.is_list_indexed(date);
+        if is_few { self.left.get_or_make(&date, read).await } else { read.await }
     }
 }
 
@@ -91,9 +95,9 @@ impl EventsTable {
     pub(crate) async fn named(
         &self,
         session: &dyn Session,
-        terms: &Terms,
+        terms: Terms,
         dates: &[Date],
-    ) -> Option<Named> {
+    ) -> Option<Arc<Named>> {
         let snapshot = &self.view.snapshot;
         let is_worth = |date: &Date| {
             snapshot.file_count(*date) >= FILES_MIN && !snapshot.index_of(*date).is_empty()
@@ -102,29 +106,26 @@ impl EventsTable {
         if terms.is_empty() || dates.is_empty() {
             return None;
         }
+        let ask = (terms, dates);
+        let named = self.view.named.get_or_make(&ask, self.ask_indexes(session, &ask)).await;
+        // It may be gone by now, and another view's index be there.
+        let failed = |error: &DataFusionError| {
+            tracing::debug!(%error, "an index could not be read; reading without it");
+        };
+        named.inspect_err(failed).ok()
+    }
+
+    async fn ask_indexes(&self, session: &dyn Session, ask: &Ask) -> Result<Arc<Named>> {
+        let (terms, dates) = ask;
+        let snapshot = &self.view.snapshot;
         let parts: Vec<IndexPart> =
             dates.iter().flat_map(|date| snapshot.index_of(*date)).cloned().collect();
         let mut files: Option<BTreeSet<String>> = None;
         for any_of in &terms.0 {
-            let ask = Ask { dates: dates.clone(), any_of: any_of.clone() };
-            let asked = &self.view.asked_indexes;
-            let naming = match asked.find(&ask) {
-                Some(naming) => Ok(naming),
-                None => {
-                    let naming = self.files_naming(session, &parts, any_of).await;
-                    naming.map(|naming| asked.keep(ask, naming))
-                }
-            };
-            match naming {
-                Ok(naming) => match &mut files {
-                    Some(files) => files.retain(|path| naming.contains(path)),
-                    None => files = Some(naming.as_ref().clone()),
-                },
-                // It may be gone by now, and another view's index be there.
-                Err(error) => {
-                    tracing::debug!(%error, "an index could not be read; reading without it");
-                    return None;
-                }
+            let naming = self.files_naming(session, &parts, any_of).await?;
+            match &mut files {
+                Some(files) => files.retain(|path| naming.contains(path)),
+                None => files = Some(naming),
             }
             if files.as_ref().is_some_and(BTreeSet::is_empty) {
                 break;
@@ -132,7 +133,8 @@ impl EventsTable {
         }
         let files = files.unwrap_or_default();
         let file_dates = files.iter().filter_map(|path| DataFile::date_of(path)).collect();
-        Some(Named { parts, dates, files, file_dates })
+        let left = Kept::new(DAYS_MAX);
+        Ok(Arc::new(Named { parts, dates: dates.clone(), files, file_dates, left }))
     }
 
     /// The files that an index says name one of these.

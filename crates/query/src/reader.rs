@@ -6,7 +6,7 @@
 //! A damaged page shows itself in the decoder, which does not know the file's
 //! name. With the list of opened files the engine can find and name it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +27,7 @@ use futures::future::BoxFuture;
 use object_store::path::Path;
 use store::Store;
 
+use crate::kept::Kept;
 use crate::lists::Lists;
 
 /// Opened files that are remembered: the last ones, since a failure follows its
@@ -67,11 +68,18 @@ impl Tail {
 }
 
 /// What has been opened so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Opened {
     paths: Mutex<Vec<String>>,
-    kept: Mutex<VecDeque<(Path, Open)>>,
+    kept: Kept<Path, Open>,
     without_lists: Mutex<BTreeSet<String>>,
+}
+
+impl Default for Opened {
+    fn default() -> Self {
+        let (paths, without_lists) = (Mutex::default(), Mutex::default());
+        Self { paths, kept: Kept::new(OPEN_MAX), without_lists }
+    }
 }
 
 impl Opened {
@@ -88,17 +96,6 @@ impl Opened {
     fn lacks_lists(&self, path: &Path) {
         let mut paths = self.without_lists.lock().unwrap_or_else(PoisonError::into_inner);
         paths.insert(path.to_string());
-    }
-
-    fn kept(&self, path: &Path) -> Option<Open> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|(of, _)| of == path).map(|(_, open)| open.clone())
-    }
-
-    fn keep(&self, path: &Path, open: Open) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_front((path.clone(), open));
-        kept.truncate(OPEN_MAX);
     }
 
     fn open(&self, path: &str) {
@@ -173,15 +170,8 @@ impl Reader {
         Ok(parts.into_iter().flatten().collect())
     }
 
-    async fn footer(
-        &mut self,
-        options: Option<&ArrowReaderOptions>,
-    ) -> ParquetResult<Arc<ParquetMetaData>> {
-        // Several parts of one file are read at once; they share its footer.
-        if let Some(open) = self.opened.kept(&self.path) {
-            self.tail = open.tail;
-            return Ok(open.footer);
-        }
+    /// Reads the file's end, and in it the footer.
+    async fn open(&mut self, options: Option<&ArrowReaderOptions>) -> ParquetResult<Open> {
         let is_small = self.file_bytes <= WHOLE_BYTES_MAX;
         let from = if is_small { 0 } else { self.file_bytes - TAIL_BYTES };
         let bytes = self.get_bytes(from..self.file_bytes).await?;
@@ -194,10 +184,7 @@ impl Reader {
             .with_prefetch_hint(Some(hint))
             .load_and_finish(&mut *self, file_bytes)
             .await?;
-        let footer = Arc::new(footer);
-        let open = Open { footer: Arc::clone(&footer), tail: self.tail.clone() };
-        self.opened.keep(&self.path, open);
-        Ok(footer)
+        Ok(Open { footer: Arc::new(footer), tail: self.tail.clone() })
     }
 }
 
@@ -218,8 +205,11 @@ impl AsyncFileReader for Reader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         async move {
-            let footer = self.footer(options).await?;
-            let (path, lists) = (self.path.clone(), Arc::clone(&self.lists));
+            // Several parts of one file are read at once; they share its footer.
+            let (opened, path) = (Arc::clone(&self.opened), self.path.clone());
+            let Open { footer, tail } = opened.kept.get_or_make(&path, self.open(options)).await?;
+            self.tail = tail;
+            let lists = Arc::clone(&self.lists);
             if lists.misses_lists(&footer) {
                 self.opened.lacks_lists(&path);
             }

@@ -56,8 +56,13 @@ impl Terms {
         Self(vec![wanted.into_iter().map(|pattern| pattern.text).collect()])
     }
 
+    /// What both ask for.
     pub(crate) fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
+        for any_of in other.0 {
+            if !self.0.contains(&any_of) {
+                self.0.push(any_of);
+            }
+        }
         self
     }
 

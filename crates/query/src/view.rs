@@ -23,7 +23,8 @@ use tokio::sync::OnceCell;
 use crate::coverage::{Coverage, state};
 use crate::engine::Options;
 use crate::error::QueryError;
-use crate::lookup::{Asked, Named};
+use crate::kept::Kept;
+use crate::lookup::{ASKS_MAX, Ask, Named};
 use crate::pruning::Pruning;
 use crate::reader::Opened;
 use crate::tail::Tail;
@@ -46,7 +47,8 @@ pub(crate) struct View {
     memory_bytes: usize,
     tail: OnceCell<(Tail, MemoryReservation)>,
     pub(crate) opened: Arc<Opened>,
-    pub(crate) asked_indexes: Asked,
+    /// What indexes said last: a question may look at the events several times.
+    pub(crate) named: Kept<Ask, Arc<Named>>,
     /// Why reading failed: said here in our own words, since the engine passes
     /// on its own kind of error only.
     failure: Mutex<Option<QueryError>>,
@@ -87,7 +89,7 @@ impl View {
             memory_bytes: options.limits.memory_bytes,
             tail: OnceCell::new(),
             opened: Arc::default(),
-            asked_indexes: Asked::default(),
+            named: Kept::new(ASKS_MAX),
             failure: Mutex::new(None),
             planned: Mutex::default(),
             opening: Mutex::default(),
@@ -148,21 +150,18 @@ impl View {
         let copied = dates.iter().filter(|date| may_copy && self.snapshot.is_list_copied(**date));
         let copied: BTreeMap<Date, &[DayPart]> =
             copied.map(|date| (*date, self.snapshot.copies_of(*date))).collect();
-        let spared = |date: Date| {
-            named.is_some_and(|named| named.spares_list(&self.snapshot, date))
-                || copied.contains_key(&date)
-        };
         let is_covered = |file: &DataFile| {
             let parts = file.partition.as_ref().and_then(|one| copied.get(&one.date));
             parts.is_some_and(|parts| parts.iter().any(|part| part.stretch.covers(file)))
         };
         let list = |date: &Date| {
-            let recent = spared(*date).then(|| self.snapshot.recent_files(*date).to_vec());
-            let all = self.snapshot.files_of(*date);
+            let (snapshot, date) = (&self.snapshot, *date);
+            let is_copied = copied.contains_key(&date);
             async move {
-                match recent {
-                    Some(recent) => Ok(recent),
-                    None => all.await,
+                match named {
+                    Some(named) => named.left(snapshot, date).await,
+                    None if is_copied => Ok(snapshot.recent_files(date).to_vec()),
+                    None => snapshot.files_of(date).await,
                 }
             }
         };
@@ -170,7 +169,7 @@ impl View {
         let mut lists = stream::iter(lists).buffered(LISTS_AT_ONCE);
         let mut settled = Vec::new();
         while let Some(mut files) = lists.try_next().await.map_err(QueryError::Table)? {
-            files.retain(|file| named.is_none_or(|named| named.keeps(file)) && !is_covered(file));
+            files.retain(|file| !is_covered(file));
             let keep = pruning.files(&files).map_err(judged)?;
             settled.extend(
                 files.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)),
