@@ -142,11 +142,11 @@ class Deployment:
             config.replace(".toml", ".log"),
         )
 
-    def take_in(self, logs):
-        """Lets an organization's agent read logs to their end, and the server drain;
-        gives what the two used."""
+    def take_in(self, logs, name="central"):
+        """Lets an organization's agent of that name read logs to their end, and the server
+        drain; gives what the two used."""
         server = self.serve()
-        config = self.agent(ORGANIZATION_ACCOUNT, "central", logs, organization=True)
+        config = self.agent(ORGANIZATION_ACCOUNT, name, logs, organization=True)
         agent = self.run_agent(config, "--once").wait()
         assert agent.status == 0, f"the agent ended with {agent.status}: {config}"
         server.stop()

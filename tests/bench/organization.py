@@ -1,14 +1,17 @@
 """A large organization's day, or several: 1,000 accounts x 17 regions, 200 events in each.
 
     python3 tests/bench/organization.py [--accounts 1000] [--regions 17] [--days 1] [--each 200]
-                                        [--rounds 3] [--leave-out WAY] [--sample DIR] [--keep DIR]
+                                        [--parts 1] [--rounds 3] [--leave-out WAY]
+                                        [--sample DIR] [--keep DIR]
 
 CloudTrail's log files, one for each account, region and day, go through agent, journal
-and table; then `orgtrail compact` merges, indexes and copies days. Tells what each step
-took (seconds, CPU seconds, memory, files, bytes an event), and the six questions of
-`questions.py` across the organization, asked twice: of the settled partitions (orgtrail, and
-DuckDB), and when there are copies of the days (orgtrail, and DuckDB on the copies). Every
-way must count the same. (Copies are made of days that are over and have 200 files or more.)
+and table: in one go, or in parts of some accounts each, which are deleted when they are in,
+as a large organization's history comes. Then `orgtrail compact` merges, indexes and copies
+days. Tells what each step took (seconds, CPU seconds, memory, files, bytes an event), and the
+six questions of `questions.py` across the organization, asked twice: of the settled partitions
+(orgtrail, and DuckDB), and when there are copies of the days (orgtrail, and DuckDB on the
+copies). Every way must count the same. (Copies are made of days that are over and have 200
+files or more.)
 """
 
 import argparse
@@ -52,9 +55,22 @@ class Store:
         self.path = self.house.store
         self.trail = os.path.join(self.path, "trail", "default")
 
-    def take_in(self, sample):
-        served, agent = self.house.take_in(os.path.join(sample, "logs"))
-        told("passes and settling", [served, agent], self.events, os.path.join(self.trail, "events"))
+    def take_in(self, sample, parts=1):
+        logs = os.path.join(sample, "logs")
+        if parts == 1:
+            used = self.house.take_in(logs)
+            told("passes and settling", used, self.events, os.path.join(self.trail, "events"))
+            return
+        accounts = sorted(os.listdir(logs))
+        for number in range(parts):
+            part = self.house.path(f"part{number}")
+            os.makedirs(part)
+            for account in accounts[number::parts]:
+                shutil.move(os.path.join(logs, account), part)
+            used = self.house.take_in(part, f"central{number}")
+            events = self.events * (number + 1) // parts
+            told(f"passes and settling, part {number + 1}", used, events, os.path.join(self.trail, "events"))
+            shutil.rmtree(part)
 
     def compact(self):
         compact = [program("orgtrail"), "compact", "--keep-replaced-secs", "0", "--store", self.path]
@@ -120,7 +136,7 @@ class Answers:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, count in ("accounts", 1000), ("regions", 17), ("days", 1), ("each", 200), ("rounds", 3):
+    for name, count in ("accounts", 1000), ("regions", 17), ("days", 1), ("each", 200), ("parts", 1), ("rounds", 3):
         parser.add_argument(f"--{name}", type=int, default=count)
     parser.add_argument("--leave-out", action="append", default=[], choices=WAYS, help="a way that is not asked")
     parser.add_argument("--sample", help="a directory for the log files, or with them")
@@ -142,7 +158,7 @@ def main():
     asked = [way for way in WAYS if way not in arguments.leave_out]
     settled = {way: table for way, table in zip(WAYS[:2], sources) if way in asked}
     copied = {way: table for way, table in zip(WAYS[2:], copies) if way in asked}
-    store.take_in(sample)
+    store.take_in(sample, arguments.parts)
     answers = Answers(store.path, values_of(store.path), arguments.rounds)
     print(f"looked for: {answers.values}", file=sys.stderr)
     answers.ask(settled)

@@ -20,6 +20,12 @@ impl AccountId {
     /// `000000000000`: the partition of records whose account cannot be told.
     pub const UNKNOWN: Self = Self(0);
 
+    /// The id as a number of at most 12 digits.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
     /// The account id that `text` is, if it is exactly 12 ASCII digits.
     #[must_use]
     pub fn from_bytes(text: &[u8]) -> Option<Self> {

@@ -57,7 +57,7 @@ use store::Store;
 
 use crate::error::TableError;
 use crate::files::RowAt;
-use crate::keys::{Key, KeyCache, KeyMaker, Place};
+use crate::keys::{Ask, Key, KeyCache, KeyMaker, Place};
 use crate::partition::{DATE_UNKNOWN, Partition, date_of};
 use crate::schema::{JOURNAL_RECORD, JOURNAL_ROW};
 use crate::state::TableState;
@@ -77,9 +77,14 @@ pub(crate) enum DuplicateRules {
     LaterMarked,
     /// All of them are. Where the journal has let go an earlier event, its row is compared.
     AllMarked,
+    /// The same, with keys that are sorted by account.
+    KeysByAccount,
 }
 
 impl DuplicateRules {
+    /// Those of new passes.
+    pub(crate) const NEWEST: Self = Self::KeysByAccount;
+
     /// Whether they are those that an intent need not name.
     pub(crate) fn are_first(&self) -> bool {
         *self == Self::default()
@@ -201,22 +206,23 @@ impl Search<'_> {
 
     /// The entries of runs that have a key of these rows, sorted.
     async fn seen(&mut self, rows: &[KeyedRow]) -> Result<Vec<Seen>, TableError> {
-        let mut asked: BTreeMap<Date, Vec<Key>> = BTreeMap::new();
+        let mut asked: BTreeMap<Date, Vec<Ask>> = BTreeMap::new();
         for row in rows {
             for date in [row.date, row.also] {
                 if self.state.keys.contains_key(&date) {
-                    let keys = asked.entry(date).or_default();
-                    if keys.last() != Some(&row.key) {
-                        keys.push(row.key);
+                    let asks = asked.entry(date).or_default();
+                    let ask = Ask { account: row.account, key: row.key };
+                    if asks.last() != Some(&ask) {
+                        asks.push(ask);
                     }
                 }
             }
         }
         let mut seen = Vec::new();
-        for (date, keys) in &asked {
+        for (date, asks) in &asked {
             let mut of_date = Vec::new();
             let runs = self.state.keys.get(date).map_or(&[][..], Vec::as_slice);
-            self.cache.find(self.store, *date, runs, keys, &mut of_date).await?;
+            self.cache.find(self.store, *date, runs, asks, &mut of_date).await?;
             seen.extend(of_date.into_iter().map(|entry| (entry, *date)));
         }
         seen.sort_unstable();

@@ -1,14 +1,19 @@
 //! The event keys that a table has seen: which event is where in the journal.
 //!
 //! A **key** is 64 bits of SHA-256 over a row's account and its eventID. For
-//! each date the table keeps **runs** of entries sorted by key; an entry is 16
+//! each date the table keeps **runs** of entries sorted by account and key; an entry is 16
 //! bytes, big-endian: the key, and the place of the event's line in the journal
-//! (36 bits of record number, 28 bits of row). One object holds what one pass
-//! adds, for all dates, behind a header of 16 bytes:
+//! (36 bits of record number, 28 bits of row). Before a run's entries lies its index, as
+//! long as it has accounts: each one's number, and how many entries lie before its own,
+//! both of 8 bytes. One object holds what one pass adds, for all dates, behind a header of
+//! 16 bytes:
 //!
 //! ```text
-//! trail/<name>/table/keys/<intent, 20 digits>.keys   "orgtrail/keys/1\n" entry entry …
+//! trail/<name>/table/keys/<intent, 20 digits>.keys   "orgtrail/keys/2\n" index entries index entries …
 //! ```
+//!
+//! Runs of earlier releases ("orgtrail/keys/1\n") have no index and are sorted by key
+//! alone; they are searched as they are, and never merged with others.
 //!
 //! Commits name the runs, so what a pass finds depends on the log and on nothing
 //! else. A key says only "maybe": whoever finds one reads the line itself.
@@ -18,10 +23,12 @@
 //! [`RUNS_MERGED`] are about as long, so that an entry is written again about as often as
 //! the logarithm of the passes of a day to that base, and never makes a run longer than
 //! [`RUN_ENTRIES_MAX`]. Most keys were never seen: a filter of the date denies them, and
-//! only the others are looked for in the runs. These are read through a cache of chunks;
-//! keys are spread evenly, so a chunk is found by interpolation, with one read. Filters and
-//! chunks take at most [`CACHE_BYTES_MAX`], half of it each; of a date whose filter would
-//! be larger all keys are looked for.
+//! only the others are looked for in the runs, among the entries of their account. These are
+//! read through a cache of chunks; an account's keys are spread evenly, so a chunk is found
+//! by interpolation, with one read. Filters and chunks take at most [`CACHE_BYTES_MAX`], half
+//! of it each; of a date whose filter would be larger all keys are looked for. So they are
+//! where the accounts asked about have few entries: logs of many days that come account by
+//! account ask of each day a little, and would need the filters of all at once.
 
 mod cache;
 mod filter;
@@ -37,8 +44,8 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub(crate) use cache::KeyCache;
-pub(crate) use run::{KeyFile, read_run};
+pub(crate) use cache::{Ask, KeyCache};
+pub(crate) use run::{KeyFile, KeyOrder, NewKey, read_run};
 
 use crate::schema::{JOURNAL_RECORD, JOURNAL_ROW};
 use crate::state::KeyRun;
@@ -140,6 +147,12 @@ pub(crate) struct Entry {
     pub(crate) place: Place,
 }
 
+/// The newest runs that are sorted by account.
+pub(crate) fn by_account(runs: &[KeyRun]) -> &[KeyRun] {
+    let older = runs.iter().rposition(|run| run.accounts == 0).map_or(0, |last| last + 1);
+    runs.get(older..).unwrap_or_default()
+}
+
 /// How many of a date's newest runs to merge with `added` new entries, and their entries.
 pub(crate) fn runs_to_merge(runs: &[KeyRun], added: u64, merged_so_far: u64) -> (usize, u64) {
     // Lengths of one class differ by less than RUNS_MERGED times.
@@ -190,7 +203,7 @@ pub(crate) fn runs_to_merge_at_first(
 }
 
 /// New entries by date.
-pub(crate) type NewKeys = BTreeMap<Date, Vec<Entry>>;
+pub(crate) type NewKeys = BTreeMap<Date, Vec<NewKey>>;
 
 #[cfg(test)]
 mod tests;

@@ -25,8 +25,12 @@ use crate::duplicates::{Asker, DuplicateRules, Search};
 use crate::error::TableError;
 use crate::files::{PUTS_IN_FLIGHT, PassFiles, encode_pass, put, put_file};
 use crate::gather::{Gathered, pin};
-use crate::keys::{KeyFile, NewKeys, read_run, runs_to_merge, runs_to_merge_at_first};
-use crate::log::{Body, Counts, DataFile, KeysAdded, PassCommit, PassIntent, QuarantineFile};
+use crate::keys::{
+    KeyFile, KeyOrder, NewKeys, by_account, read_run, runs_to_merge, runs_to_merge_at_first,
+};
+use crate::log::{
+    Body, Counts, DataFile, KeysAdded, PassCommit, PassIntent, QuarantineFile, RunAdded,
+};
 use crate::marks::{MARKS_MAX, Marks};
 use crate::partition::Partition;
 use crate::quarantine::Quarantined;
@@ -129,7 +133,7 @@ impl Table {
                 partition_rows_min: self.partition_rows_min(&range),
                 damaged: range.rows.damaged.clone(),
                 completeness: self.state.completeness.learn(&range.reader, expected, losses),
-                duplicates: DuplicateRules::AllMarked,
+                duplicates: DuplicateRules::NEWEST,
             };
             for damaged in &intent.damaged {
                 let units: u64 = damaged.lost.iter().map(|batch| batch.units).sum();
@@ -380,16 +384,21 @@ impl Table {
             return Ok(None);
         }
         // Whoever finishes the pass must make the same object.
+        let order = match rules {
+            DuplicateRules::LaterMarked | DuplicateRules::AllMarked => KeyOrder::Key,
+            DuplicateRules::KeysByAccount => KeyOrder::Account,
+        };
         let to_merge = match rules {
             DuplicateRules::LaterMarked => runs_to_merge_at_first,
-            DuplicateRules::AllMarked => runs_to_merge,
+            DuplicateRules::AllMarked | DuplicateRules::KeysByAccount => runs_to_merge,
         };
-        let mut file = KeyFile::new();
+        let mut file = KeyFile::new(order);
         let mut runs = Vec::with_capacity(new.len());
         let mut merged_so_far = 0;
         for (date, entries) in new {
             let known = self.state.keys.get(&date).map_or(&[][..], Vec::as_slice);
-            let (replaces, merged) = to_merge(known, entries.len() as u64, merged_so_far);
+            let alike = if order == KeyOrder::Key { known } else { by_account(known) };
+            let (replaces, merged) = to_merge(alike, entries.len() as u64, merged_so_far);
             merged_so_far += merged;
             let mut old = Vec::with_capacity(replaces);
             for run in known.iter().rev().take(replaces) {
@@ -413,7 +422,8 @@ impl Table {
         }
         for (date, entries, added) in &runs {
             let known = self.state.keys.get(date).map_or(&[][..], Vec::as_slice);
-            let run = KeyRun { path: path.clone(), from: added.from, entries: added.entries };
+            let RunAdded { from, entries: count, accounts, replaces: _ } = *added;
+            let run = KeyRun { path: path.clone(), from, entries: count, accounts };
             self.key_cache.add(*date, known, &run, &bytes, entries);
         }
         let dates = runs.into_iter().map(|(date, _, added)| (date, added)).collect();

@@ -198,7 +198,7 @@ impl TableSnapshot {
                 ledger: &self.ledger,
                 streams,
                 state: &self.state,
-                asker: Asker::Pass(self.state.position + 1, DuplicateRules::AllMarked),
+                asker: Asker::Pass(self.state.position + 1, DuplicateRules::NEWEST),
                 cache: &mut cache,
                 blocking,
             };

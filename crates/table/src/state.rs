@@ -114,6 +114,9 @@ pub(crate) struct KeyRun {
     pub(crate) from: u64,
     /// Its own.
     pub(crate) entries: u64,
+    /// The accounts in the index before it; none of a run that is sorted by key alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) accounts: u64,
 }
 
 /// An intent without its commit.
@@ -187,6 +190,10 @@ impl TableState {
     /// must not begin there either.
     const FORMAT_MARKS: u32 = 3;
 
+    /// Its version with keys that are sorted by account: a release that looks for them as
+    /// it knows would not find them.
+    const FORMAT_KEYS_BY_ACCOUNT: u32 = 4;
+
     /// The state before record 1.
     #[must_use]
     pub fn new() -> Self {
@@ -235,6 +242,9 @@ impl TableState {
     }
 
     fn own_format(&self) -> u32 {
+        if self.keys.values().flatten().any(|run| run.accounts > 0) {
+            return Self::FORMAT_KEYS_BY_ACCOUNT;
+        }
         match (self.marks.is_empty(), self.journal_expired) {
             (false, _) => Self::FORMAT_MARKS,
             (true, 0) => Self::FORMAT,
@@ -340,6 +350,6 @@ impl TableState {
     }
 }
 
-fn is_zero(number: &u64) -> bool {
+pub(crate) fn is_zero(number: &u64) -> bool {
     *number == 0
 }

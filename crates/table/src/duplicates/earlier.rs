@@ -59,7 +59,7 @@ impl Search<'_> {
         let has_expired = |seen: &mut Seen| seen.0.place.record() <= self.state.journal_expired;
         let expired: Vec<Seen> = seen.extract_if(.., has_expired).collect();
         match self.asker {
-            Asker::Pass(_, DuplicateRules::AllMarked) if !expired.is_empty() => {
+            Asker::Pass(_, rules) if rules >= DuplicateRules::AllMarked && !expired.is_empty() => {
                 read.events = self.read_rows(expired, rows).await?;
             }
             _ => read.unread.extend(expired.iter().map(|(entry, _)| entry.key)),

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use super::earlier::{Event, digest};
 use super::{KeyedRow, VARIANTS_MAX};
 use crate::files::RowAt;
-use crate::keys::{Entry, Key, NewKeys};
+use crate::keys::{Entry, Key, NewKey, NewKeys};
 use crate::marks::Marks;
 use crate::partition::DATE_UNKNOWN;
 use crate::row::RecordJson;
@@ -125,7 +125,8 @@ impl Found {
 
     fn keep(&mut self, row: &KeyedRow) {
         let entry = Entry { key: row.key, place: row.place };
-        self.new_keys.entry(row.date).or_default().push(entry);
+        let new = NewKey { account: row.account, entry };
+        self.new_keys.entry(row.date).or_default().push(new);
     }
 }
 

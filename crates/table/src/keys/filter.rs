@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use store::Store;
 
-use super::run::{entries, read_run};
-use super::{Entry, Key};
+use super::Key;
+use super::cache::Ask;
+use super::run::{NewKey, entries, read_run};
 use crate::error::TableError;
 use crate::state::KeyRun;
 
@@ -25,9 +26,12 @@ const LAYER_GROWTH: usize = 4;
 /// but one in some 1,500.
 const KEYS_PER_BLOCK: usize = 12;
 
-/// Runs are read for a filter if there is a key to ask for each so many entries: as many
-/// are read to look for it.
+/// Entries that are read to look for a key.
 const ENTRIES_PER_KEY: u64 = 4_096;
+
+/// Runs are read for a filter if looking for the keys would read the same in so many passes:
+/// a filter that is made serves as many, if there is room for it.
+const FILTER_PASSES: u64 = 8;
 
 /// The filters of dates, the latest used.
 #[derive(Debug)]
@@ -59,24 +63,26 @@ impl Filters {
         Self { dates: BTreeMap::new(), bytes_max, uses: 0 }
     }
 
-    /// Those of `keys` that may be in a run of the date; all, where it has no filter and
-    /// making one is not worth it.
+    /// Those keys that may be in a run of the date; all, where it has no filter and making
+    /// one is not worth it: they would be looked for `within` so many entries.
     pub(super) async fn undenied(
         &mut self,
         store: &Store,
         date: Date,
         runs: &[KeyRun],
-        keys: &[Key],
-    ) -> Result<Vec<Key>, TableError> {
-        if !self.cover(store, date, runs, keys.len() as u64).await? {
-            return Ok(keys.to_vec());
+        asks: &[Ask],
+        within: u64,
+    ) -> Result<Vec<Ask>, TableError> {
+        let read = within.min(ENTRIES_PER_KEY.saturating_mul(asks.len() as u64));
+        if !self.cover(store, date, runs, read).await? {
+            return Ok(asks.to_vec());
         }
-        let Some(filter) = self.dates.get(&date) else { return Ok(keys.to_vec()) };
-        Ok(keys.iter().copied().filter(|key| filter.may_have(*key)).collect())
+        let Some(filter) = self.dates.get(&date) else { return Ok(asks.to_vec()) };
+        Ok(asks.iter().copied().filter(|ask| filter.may_have(ask.key)).collect())
     }
 
     /// Takes in the keys of a run that is about to take the place of some of `runs`.
-    pub(super) fn add(&mut self, date: Date, runs: &[KeyRun], run: &KeyRun, added: &[Entry]) {
+    pub(super) fn add(&mut self, date: Date, runs: &[KeyRun], run: &KeyRun, added: &[NewKey]) {
         if !runs.is_empty() && !self.dates.contains_key(&date) {
             return;
         }
@@ -86,21 +92,21 @@ impl Filters {
             return;
         }
         // They were just asked for, and are in no run.
-        for entry in added {
-            filter.insert_new(entry.key);
+        for new in added {
+            filter.insert_new(new.entry.key);
         }
         filter.covered.insert(id(run));
         self.limit(date);
     }
 
-    /// Makes the filter of a date cover these runs; false if that is not worth it, or it
-    /// would be too large.
+    /// Makes the filter of a date cover these runs; false if that is not worth it beside
+    /// looking for keys among so many entries, or it would be too large.
     async fn cover(
         &mut self,
         store: &Store,
         date: Date,
         runs: &[KeyRun],
-        keys: u64,
+        read: u64,
     ) -> Result<bool, TableError> {
         let all: u64 = runs.iter().map(|run| run.entries).sum();
         if bytes_for(all).is_none_or(|bytes| bytes > self.bytes_max) {
@@ -112,7 +118,7 @@ impl Filters {
             |run: &&KeyRun| known.is_some_and(|known| known.covered.contains(&id(run)));
         let (covered, missing): (Vec<&KeyRun>, Vec<&KeyRun>) = runs.iter().partition(is_covered);
         let entries_missing: u64 = missing.iter().map(|run| run.entries).sum();
-        if entries_missing > keys.saturating_mul(ENTRIES_PER_KEY) {
+        if entries_missing > read.saturating_mul(FILTER_PASSES) {
             return Ok(false);
         }
         let covered: BTreeSet<_> = covered.into_iter().map(id).collect();
@@ -121,8 +127,8 @@ impl Filters {
         filter.used = self.uses;
         filter.covered = covered;
         for run in missing {
-            let bytes = read_run(store, run).await?;
-            for entry in entries(&bytes) {
+            let read = read_run(store, run).await?;
+            for entry in entries(&read.entries) {
                 filter.insert(entry.key);
             }
             filter.covered.insert(id(run));

@@ -1,6 +1,10 @@
 //! Runs as bytes: written, merged, read whole.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use bytes::Bytes;
+use event::AccountId;
 use object_store::path::Path;
 use store::Store;
 
@@ -10,27 +14,138 @@ use crate::files::read_range;
 use crate::log::RunAdded;
 use crate::state::KeyRun;
 
-const HEADER: &[u8; ENTRY_BYTES] = b"orgtrail/keys/1\n";
+/// How an object's runs are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyOrder {
+    /// By key alone, as the first releases had it.
+    Key,
+    /// By account and key, behind an index.
+    Account,
+}
+
+impl KeyOrder {
+    fn header(self) -> &'static [u8; ENTRY_BYTES] {
+        match self {
+            Self::Key => b"orgtrail/keys/1\n",
+            Self::Account => b"orgtrail/keys/2\n",
+        }
+    }
+}
+
+/// A new entry, and whose event it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NewKey {
+    pub(crate) account: AccountId,
+    pub(crate) entry: Entry,
+}
+
+/// Where the entries of each account lie in a run; empty for a run without an index.
+#[derive(Clone, Debug)]
+pub(super) struct Index {
+    bytes: Bytes,
+    entries: u64,
+}
+
+impl Index {
+    /// The index of a run, from its bytes.
+    pub(super) fn of(run: &KeyRun, bytes: Bytes) -> Self {
+        Self { bytes, entries: run.entries }
+    }
+
+    /// The entries of an account, if there are any.
+    pub(super) fn find(&self, account: AccountId) -> Option<Range<u64>> {
+        let accounts = self.bytes.len() / ENTRY_BYTES;
+        let (mut low, mut high) = (0, accounts);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.at(middle) {
+                Some((other, _)) if other < account.number() => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        let (_, from) = self.at(low).filter(|(found, _)| *found == account.number())?;
+        let to = self.at(low + 1).map_or(self.entries, |(_, from)| from);
+        (from < to && to <= self.entries).then_some(from..to)
+    }
+
+    fn accounts(&self) -> impl Iterator<Item = u64> {
+        (0..self.bytes.len() / ENTRY_BYTES).filter_map(|place| Some(self.at(place)?.0))
+    }
+
+    /// The account at `place`, and the entries before its own.
+    fn at(&self, place: usize) -> Option<(u64, u64)> {
+        numbers(&self.bytes, place)
+    }
+}
+
+/// A run that was read whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    index: Index,
+    pub(super) entries: Bytes,
+}
+
+impl Run {
+    fn of(&self, account: u64) -> &[u8] {
+        let at = |entries: u64| usize::try_from(entries).ok()?.checked_mul(ENTRY_BYTES);
+        let number = AccountId::from_bytes(format!("{account:012}").as_bytes());
+        let range = number.and_then(|number| self.index.find(number));
+        let range = range.and_then(|range| Some(at(range.start)?..at(range.end)?));
+        range.and_then(|range| self.entries.get(range)).unwrap_or_default()
+    }
+}
 
 /// An object of runs that was not put yet.
 #[derive(Debug)]
 pub(crate) struct KeyFile {
     pub(crate) bytes: Vec<u8>,
-    entries: u64,
+    order: KeyOrder,
 }
 
 impl KeyFile {
     /// One without runs.
-    pub(crate) fn new() -> Self {
-        Self { bytes: HEADER.to_vec(), entries: 0 }
+    pub(crate) fn new(order: KeyOrder) -> Self {
+        Self { bytes: order.header().to_vec(), order }
     }
 
-    /// Adds one date's run: new entries, and the runs that they take the place of.
-    pub(crate) fn add(&mut self, old: &[Bytes], new: &[Entry], replaces: usize) -> RunAdded {
-        let from = self.entries;
-        let entries = encode(merged(old, new), &mut self.bytes);
-        self.entries += entries;
-        RunAdded { from, entries, replaces }
+    /// Adds one date's run: new entries, and the runs that they take the place of, which
+    /// are sorted alike.
+    pub(crate) fn add(&mut self, old: &[Run], new: &[NewKey], replaces: usize) -> RunAdded {
+        let (accounts, entries) = match self.order {
+            KeyOrder::Key => {
+                let runs = old.iter().map(|run| run.entries.as_ref());
+                let new = new.iter().map(|new| new.entry);
+                (0, encode(merged(runs, new), &mut self.bytes))
+            }
+            KeyOrder::Account => self.add_by_account(old, new),
+        };
+        let slots = (self.bytes.len() / ENTRY_BYTES) as u64;
+        RunAdded { from: slots - 1 - entries, entries, accounts, replaces }
+    }
+
+    /// One account after the other, so that in memory is the run and one account more.
+    fn add_by_account(&mut self, old: &[Run], new: &[NewKey]) -> (u64, u64) {
+        let mut new = new.to_vec();
+        new.sort_unstable();
+        let known = old.iter().flat_map(|run| run.index.accounts());
+        let accounts: BTreeSet<u64> =
+            known.chain(new.iter().map(|new| new.account.number())).collect();
+        let index = self.bytes.len();
+        self.bytes.resize(index + accounts.len() * ENTRY_BYTES, 0);
+        let mut entries = 0;
+        for (place, account) in accounts.iter().enumerate() {
+            let at = index + place * ENTRY_BYTES;
+            if let Some(slot) = self.bytes.get_mut(at..at + ENTRY_BYTES) {
+                let (number, before) = slot.split_at_mut(8);
+                number.copy_from_slice(&account.to_be_bytes());
+                before.copy_from_slice(&u64::to_be_bytes(entries));
+            }
+            let from = new.partition_point(|new| new.account.number() < *account);
+            let own = new.iter().skip(from).take_while(|new| new.account.number() == *account);
+            let runs = old.iter().map(|run| run.of(*account));
+            entries += encode(merged(runs, own.map(|new| new.entry)), &mut self.bytes);
+        }
+        (accounts.len() as u64, entries)
     }
 }
 
@@ -52,38 +167,61 @@ pub(super) fn encode(entries: impl Iterator<Item = Entry>, out: &mut Vec<u8>) ->
 
 /// The entry at `index` of a run's bytes.
 pub(super) fn entry(bytes: &[u8], index: usize) -> Option<Entry> {
+    let (key, place) = numbers(bytes, index)?;
+    Some(Entry { key: Key(key), place: Place(place) })
+}
+
+/// The two numbers at `index` of bytes that are pairs of them.
+fn numbers(bytes: &[u8], index: usize) -> Option<(u64, u64)> {
     let bytes = bytes.get(index * ENTRY_BYTES..(index + 1) * ENTRY_BYTES)?;
-    let (key, place) = bytes.split_first_chunk::<8>()?;
-    let place = place.first_chunk::<8>()?;
-    Some(Entry { key: Key(u64::from_be_bytes(*key)), place: Place(u64::from_be_bytes(*place)) })
+    let (one, other) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*one), u64::from_be_bytes(*other.first_chunk::<8>()?)))
 }
 
 /// Merges runs and new entries, all sorted.
-pub(super) fn merged(runs: &[Bytes], new: &[Entry]) -> impl Iterator<Item = Entry> {
-    let mut all: Vec<Entry> = runs.iter().flat_map(|run| entries(run)).collect();
+pub(super) fn merged<'a>(
+    runs: impl Iterator<Item = &'a [u8]>,
+    new: impl Iterator<Item = Entry>,
+) -> impl Iterator<Item = Entry> {
+    let mut all: Vec<Entry> = runs.flat_map(entries).collect();
     all.extend(new);
     // A stable sort finds what is sorted already, and merges it.
     all.sort();
     all.into_iter()
 }
 
-/// The bytes of a run in those of its object.
-pub(super) fn run_in<'a>(object: &'a [u8], run: &KeyRun) -> &'a [u8] {
-    let at = |entries: u64| usize::try_from((entries + 1) * ENTRY_BYTES as u64).ok();
-    let range = at(run.from).zip(at(run.from + run.entries));
-    range.and_then(|(start, end)| object.get(start..end)).unwrap_or_default()
+/// The bytes of a run's index and of its entries, in those of its object.
+pub(super) fn run_in<'a>(object: &'a [u8], run: &KeyRun) -> (&'a [u8], &'a [u8]) {
+    let at = |slot: u64| usize::try_from((slot + 1) * ENTRY_BYTES as u64).ok();
+    let part = |range: Range<u64>| {
+        let range = at(range.start).zip(at(range.end));
+        range.and_then(|(start, end)| object.get(start..end)).unwrap_or_default()
+    };
+    (part(run.from.saturating_sub(run.accounts)..run.from), part(run.from..run.from + run.entries))
 }
 
 /// Reads a run whole, to merge it.
-pub(crate) async fn read_run(store: &Store, run: &KeyRun) -> Result<Bytes, TableError> {
-    let entry_bytes = ENTRY_BYTES as u64;
-    let start = (run.from + 1) * entry_bytes;
-    let range = start..start + run.entries * entry_bytes;
-    let wanted = run.entries * entry_bytes;
-    let bytes = read_range(store, &Path::from(run.path.as_str()), range).await?;
+pub(crate) async fn read_run(store: &Store, run: &KeyRun) -> Result<Run, TableError> {
+    let first = run.from.saturating_sub(run.accounts);
+    let mut bytes = read_slots(store, &run.path, first..run.from + run.entries).await?;
+    let index = usize::try_from(run.from - first).unwrap_or(usize::MAX) * ENTRY_BYTES;
+    let entries = bytes.split_off(index.min(bytes.len()));
+    Ok(Run { index: Index::of(run, bytes), entries })
+}
+
+/// Reads so many bytes of an object as the slots behind its header take, an entry each.
+pub(super) async fn read_slots(
+    store: &Store,
+    path: &str,
+    slots: Range<u64>,
+) -> Result<Bytes, TableError> {
+    let at = |slot: u64| (slot + 1) * ENTRY_BYTES as u64;
+    let range = at(slots.start)..at(slots.end);
+    let wanted = range.end - range.start;
+    let bytes = read_range(store, &Path::from(path), range).await?;
     if bytes.len() as u64 == wanted {
         return Ok(bytes);
     }
     let what = format!("it has {} of the {wanted} bytes of a run", bytes.len());
-    Err(TableError::Damaged { path: run.path.clone(), what })
+    Err(TableError::Damaged { path: path.to_owned(), what })
 }

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use store::Store;
 
-use super::run::{encode, merged};
+use super::run::entries as entries_of;
 use super::*;
+use crate::log::RunAdded;
 
 const DATE: Date = jiff::civil::date(2026, 11, 20);
 
@@ -14,16 +14,39 @@ fn account(text: &str) -> AccountId {
     text.parse().expect("an account")
 }
 
-fn entries(seed: u64, count: u64) -> Vec<Entry> {
-    let maker = KeyMaker::of(account("111122223333"));
-    let mut all: Vec<Entry> = (0..count)
+/// Entries of three accounts, the second of which has most; sorted by key.
+fn entries(seed: u64, count: u64) -> Vec<NewKey> {
+    let accounts = ["000000000007", "111122223333", "444455556666"].map(account);
+    let makers = accounts.map(KeyMaker::of);
+    let mut all: Vec<NewKey> = (0..count)
         .filter_map(|index| {
-            let key = maker.key(&format!("{seed}-{index}"))?;
-            Some(Entry { key, place: Place::new(seed, index)? })
+            let which = [1, 0, 1, 1, 2, 1, 1][usize::try_from(index % 7).ok()?];
+            let key = makers[which].key(&format!("{seed}-{index}"))?;
+            let entry = Entry { key, place: Place::new(seed, index)? };
+            Some(NewKey { account: accounts[which], entry })
         })
         .collect();
+    all.sort_unstable_by_key(|new| new.entry);
+    all
+}
+
+fn asks(of: &[NewKey]) -> Vec<Ask> {
+    let mut asks: Vec<Ask> =
+        of.iter().map(|new| Ask { account: new.account, key: new.entry.key }).collect();
+    asks.dedup();
+    asks
+}
+
+/// The entries themselves, sorted.
+fn plain(of: &[NewKey]) -> Vec<Entry> {
+    let mut all: Vec<Entry> = of.iter().map(|new| new.entry).collect();
     all.sort_unstable();
     all
+}
+
+fn run_of(path: &str, added: RunAdded) -> KeyRun {
+    let RunAdded { from, entries, accounts, replaces: _ } = added;
+    KeyRun { path: path.to_owned(), from, entries, accounts }
 }
 
 #[test]
@@ -43,22 +66,35 @@ fn an_event_without_an_id_has_no_key() {
     assert_eq!(one.key("a"), Some(Key(0x450c_dbfa_4ffa_e181)), "the key is a format");
 }
 
-#[test]
-fn merging_keeps_every_entry_in_order() {
-    let runs = [entries(1, 100), entries(2, 7), entries(3, 0)];
-    let bytes: Vec<Bytes> = runs
-        .iter()
-        .map(|run| {
-            let mut bytes = Vec::new();
-            encode(run.iter().copied(), &mut bytes);
-            bytes.into()
-        })
-        .collect();
-    let new = entries(4, 33);
-    let mut all: Vec<Entry> = runs.concat();
-    all.extend(&new);
-    all.sort_unstable();
-    assert_eq!(merged(&bytes, &new).collect::<Vec<_>>(), all);
+#[tokio::test]
+async fn merging_keeps_every_entry_of_each_account_in_order() {
+    let store = Store::from_objects(Arc::new(InMemory::new()), "memory://merge");
+    for order in [KeyOrder::Key, KeyOrder::Account] {
+        let runs = [entries(1, 100), entries(2, 7), entries(5, 1)];
+        let mut file = KeyFile::new(order);
+        let path = format!("keys/{order:?}.keys");
+        let added: Vec<RunAdded> = runs.iter().map(|run| file.add(&[], run, 0)).collect();
+        store.create(&Path::from(path.as_str()), file.bytes.into()).await.expect("create");
+        let mut old = Vec::new();
+        for added in added {
+            old.push(read_run(&store, &run_of(&path, added)).await.expect("a run"));
+        }
+        let new = entries(4, 33);
+        let mut all: Vec<NewKey> = runs.concat();
+        all.extend(&new);
+        let mut file = KeyFile::new(order);
+        let merged = file.add(&old, &new, 3);
+        let path = format!("keys/{order:?}-merged.keys");
+        store.create(&Path::from(path.as_str()), file.bytes.into()).await.expect("create");
+        assert_eq!(merged.accounts, if order == KeyOrder::Key { 0 } else { 3 });
+        match order {
+            KeyOrder::Key => all.sort_unstable_by_key(|new| new.entry),
+            KeyOrder::Account => all.sort_unstable(),
+        }
+        let all: Vec<Entry> = all.iter().map(|new| new.entry).collect();
+        let run = read_run(&store, &run_of(&path, merged)).await.expect("a run");
+        assert_eq!(entries_of(&run.entries).collect::<Vec<_>>(), all, "{order:?}");
+    }
 }
 
 /// Runs that a day of passes leaves at most, and how often an entry is written.
@@ -70,7 +106,7 @@ fn a_day_of_passes(to_merge: impl Fn(&[KeyRun], u64, u64) -> (usize, u64)) -> (u
         let last: u64 = runs.iter().rev().take(count).map(|run| run.entries).sum();
         assert_eq!(merged, last, "it says what it merges");
         runs.truncate(runs.len() - count);
-        runs.push(KeyRun { path: String::new(), from: 0, entries: 700 + merged });
+        runs.push(KeyRun { path: String::new(), from: 0, entries: 700 + merged, accounts: 1 });
         written += 700 + merged;
         most = most.max(runs.len());
     }
@@ -85,7 +121,7 @@ fn a_day_of_passes_leaves_few_runs_and_merges_little() {
 
 #[test]
 fn what_is_merged_stays_within_its_bounds() {
-    let run = |entries| KeyRun { path: String::new(), from: 0, entries };
+    let run = |entries| KeyRun { path: String::new(), from: 0, entries, accounts: 1 };
     let large: Vec<KeyRun> = (0..20).map(|_| run(RUN_ENTRIES_MAX / 8)).collect();
     let (count, merged) = runs_to_merge(&large, RUN_ENTRIES_MAX / 8, 0);
     assert_eq!((count, merged), (7, RUN_ENTRIES_MAX / 8 * 7));
@@ -95,33 +131,82 @@ fn what_is_merged_stays_within_its_bounds() {
     assert_eq!(runs_to_merge(&full, RUN_ENTRIES_MAX, 0), (0, 0), "full ones stay");
 }
 
+#[test]
+fn runs_of_an_earlier_release_are_not_merged_with_others() {
+    let run = |accounts| KeyRun { path: String::new(), from: 9, entries: 700, accounts };
+    let runs = [run(1), run(0), run(2), run(3)];
+    assert_eq!(by_account(&runs), &runs[2..]);
+    assert_eq!(by_account(&runs[..2]), &[]);
+    assert_eq!(by_account(&runs[2..]), &runs[2..]);
+}
+
 #[tokio::test]
 async fn every_entry_is_found_and_nothing_else_however_small_the_cache() {
     let store = Store::from_objects(Arc::new(InMemory::new()), "memory://keys");
     let mut all = entries(1, 20_000);
     // One key many times, across chunks.
-    let often = all[10_000].key;
-    all.extend((0..9_000).filter_map(|row| Some(Entry { key: often, place: Place::new(9, row)? })));
-    all.sort_unstable();
-    let mut file = KeyFile::new();
-    file.add(&[], &entries(5, 3), 0);
-    file.add(&[], &all, 0);
-    let path = Path::from("keys/1.keys");
-    store.create(&path, file.bytes.into()).await.expect("create");
-    let run = KeyRun { path: path.to_string(), from: 3, entries: all.len() as u64 };
-    for bytes_max in [1 << 20, 70_000] {
-        let mut cache = KeyCache::with_bytes(bytes_max);
-        let mut keys: Vec<Key> = all.iter().map(|entry| entry.key).collect();
-        keys.dedup();
-        let mut found = Vec::new();
-        let runs = std::slice::from_ref(&run);
-        cache.find(&store, DATE, runs, &keys, &mut found).await.expect("find");
-        assert_eq!(found, all);
-        let absent: Vec<Key> = entries(2, 1_000).iter().map(|entry| entry.key).collect();
-        found.clear();
-        cache.find(&store, DATE, runs, &absent, &mut found).await.expect("find");
-        assert_eq!(found, []);
+    let often = all[10_000];
+    let again = |row| Some(Entry { key: often.entry.key, place: Place::new(9, row)? });
+    all.extend((0..9_000).filter_map(|row| Some(NewKey { entry: again(row)?, ..often })));
+    all.sort_unstable_by_key(|new| new.entry);
+    for order in [KeyOrder::Key, KeyOrder::Account] {
+        let mut file = KeyFile::new(order);
+        file.add(&[], &entries(5, 3), 0);
+        let added = file.add(&[], &all, 0);
+        let path = format!("keys/{order:?}.keys");
+        store.create(&Path::from(path.as_str()), file.bytes.into()).await.expect("create");
+        let run = run_of(&path, added);
+        for bytes_max in [1 << 20, 70_000] {
+            let mut cache = KeyCache::with_bytes(bytes_max);
+            let mut found = Vec::new();
+            let runs = std::slice::from_ref(&run);
+            cache.find(&store, DATE, runs, &asks(&all), &mut found).await.expect("find");
+            found.sort_unstable();
+            assert_eq!(found, plain(&all), "{order:?}");
+            found.clear();
+            let absent = asks(&entries(2, 1_000));
+            cache.find(&store, DATE, runs, &absent, &mut found).await.expect("find");
+            assert_eq!(found, []);
+            // The same keys as if they were another account's.
+            let others: Vec<Ask> = asks(&all)
+                .into_iter()
+                .map(|ask| Ask { account: account("999999999999"), ..ask })
+                .collect();
+            cache.find(&store, DATE, runs, &others, &mut found).await.expect("find");
+            assert_eq!(found.is_empty(), order == KeyOrder::Account);
+        }
     }
+}
+
+/// Logs of many days that come account by account ask of each day for few accounts.
+#[tokio::test]
+async fn of_a_day_with_many_accounts_little_is_read_for_one_of_them() {
+    let store = Store::from_objects(Arc::new(InMemory::new()), "memory://accounts");
+    let accounts: Vec<AccountId> =
+        (0..400).map(|number| account(&format!("{number:012}"))).collect();
+    let of = |account: AccountId| {
+        let maker = KeyMaker::of(account);
+        (0..1_000).filter_map(move |index| {
+            let entry = Entry { key: maker.key(&index.to_string())?, place: Place::new(1, index)? };
+            Some(NewKey { account, entry })
+        })
+    };
+    let all: Vec<NewKey> = accounts.iter().flat_map(|account| of(*account)).collect();
+    let mut file = KeyFile::new(KeyOrder::Account);
+    let added = file.add(&[], &all, 0);
+    let bytes = file.bytes.len() as u64;
+    store.create(&Path::from("keys/1.keys"), file.bytes.into()).await.expect("create");
+    let run = run_of("keys/1.keys", added);
+    let mut own: Vec<NewKey> = of(accounts[200]).collect();
+    own.sort_unstable_by_key(|new| new.entry);
+    let mut found = Vec::new();
+    let store = store.counted_apart();
+    let mut cache = KeyCache::default();
+    cache.find(&store, DATE, &[run], &asks(&own), &mut found).await.expect("find");
+    found.sort_unstable();
+    assert_eq!(found, plain(&own));
+    let read = store.reads().bytes();
+    assert!(read * 20 < bytes, "{read} of {bytes} bytes");
 }
 
 /// What a filter does not know of must be looked for.
@@ -129,20 +214,22 @@ async fn every_entry_is_found_and_nothing_else_however_small_the_cache() {
 async fn runs_of_others_are_found_whatever_a_filter_was_made_of() {
     let store = Store::from_objects(Arc::new(InMemory::new()), "memory://keys");
     let mut runs: Vec<KeyRun> = Vec::new();
-    let mut all: Vec<Entry> = Vec::new();
+    let mut all: Vec<NewKey> = Vec::new();
     let mut cache = KeyCache::with_bytes(1 << 20);
     for number in 0..40 {
         let added = entries(number, 500);
-        let (replaces, _) = runs_to_merge(&runs, added.len() as u64, 0);
+        // The first ones are of an earlier release.
+        let order = if number < 11 { KeyOrder::Key } else { KeyOrder::Account };
+        let alike = if number < 11 { &runs[..] } else { by_account(&runs) };
+        let (replaces, _) = runs_to_merge(alike, added.len() as u64, 0);
         let mut old = Vec::new();
         for run in runs.iter().rev().take(replaces) {
             old.push(read_run(&store, run).await.expect("read"));
         }
-        let mut file = KeyFile::new();
-        let run = file.add(&old, &added, replaces);
-        let path = Path::from(format!("keys/{number}.keys"));
-        store.create(&path, file.bytes.clone().into()).await.expect("create");
-        let run = KeyRun { path: path.to_string(), from: run.from, entries: run.entries };
+        let mut file = KeyFile::new(order);
+        let path = format!("keys/{number}.keys");
+        let run = run_of(&path, file.add(&old, &added, replaces));
+        store.create(&Path::from(path), file.bytes.clone().into()).await.expect("create");
         // Every third pass is another process's.
         if number % 3 != 2 {
             cache.add(DATE, &runs, &run, &file.bytes, &added);
@@ -150,14 +237,13 @@ async fn runs_of_others_are_found_whatever_a_filter_was_made_of() {
         runs.truncate(runs.len() - replaces);
         runs.push(run);
         all.extend(added);
-        all.sort_unstable();
-        let keys: Vec<Key> = all.iter().map(|entry| entry.key).collect();
+        all.sort_unstable_by_key(|new| new.entry);
         let mut found = Vec::new();
-        cache.find(&store, DATE, &runs, &keys, &mut found).await.expect("find");
+        cache.find(&store, DATE, &runs, &asks(&all), &mut found).await.expect("find");
         found.sort_unstable();
-        assert_eq!(found, all, "after pass {number}");
-        let absent: Vec<Key> = entries(1_000 + number, 100).iter().map(|entry| entry.key).collect();
+        assert_eq!(found, plain(&all), "after pass {number}");
         found.clear();
+        let absent = asks(&entries(1_000 + number, 100));
         cache.find(&store, DATE, &runs, &absent, &mut found).await.expect("find");
         assert_eq!(found, []);
     }

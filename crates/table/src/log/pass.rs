@@ -12,6 +12,7 @@ use crate::completeness::Learned;
 use crate::duplicates::DuplicateRules;
 use crate::marks::Marks;
 use crate::partition::Regions;
+use crate::state::is_zero;
 
 /// What a pass will do, whoever does it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,10 +131,13 @@ pub(crate) struct KeysAdded {
 /// One date's new run of event keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RunAdded {
-    /// Entries before it in its object.
+    /// Slots of an entry's size before it in its object: its index, and earlier runs.
     pub(crate) from: u64,
-    /// Its own.
+    /// Its entries.
     pub(crate) entries: u64,
+    /// The accounts in its index; none if it is sorted by key alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) accounts: u64,
     /// How many of the date's newest runs it takes the place of.
     pub(crate) replaces: usize,
 }

@@ -71,8 +71,11 @@ impl TableState {
                 return Err(format!("it replaces {} runs of keys of {date}", run.replaces));
             };
             replaced.extend(runs.drain(kept..).map(|run| run.path));
-            let RunAdded { from, entries, replaces: _ } = *run;
-            runs.push(KeyRun { path: added.path.clone(), from, entries });
+            let RunAdded { from, entries, accounts, replaces: _ } = *run;
+            if accounts > from {
+                return Err(format!("the index of its keys of {date} begins before its object"));
+            }
+            runs.push(KeyRun { path: added.path.clone(), from, entries, accounts });
         }
         if !replaced.is_empty() {
             for run in self.keys.values().flatten() {

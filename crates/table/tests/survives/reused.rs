@@ -255,7 +255,7 @@ async fn what_waits_for_its_mark_outlives_a_checkpoint() {
     let object: serde_json::Value = serde_json::from_slice(&bytes).expect("json");
     assert_eq!(
         (&object["format"], object["marks"][0]["rows"].to_string()),
-        (&3.into(), format!("[[{},0]]", places.first().expect("three").0))
+        (&4.into(), format!("[[{},0]]", places.first().expect("three").0))
     );
     let mut next = open(&world, 9).await;
     assert_eq!(next.state(), table.state());
