@@ -15,7 +15,7 @@ use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::bloom_filter::Sbbf;
 use datafusion::parquet::errors::Result;
 use datafusion::parquet::file::metadata::{
-    ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData,
+    KeyValue, ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData,
 };
 use object_store::path::Path;
 use table::encode::ALL_LISTED;
@@ -141,8 +141,10 @@ impl Lists {
 
 /// Whether a file says that all its rows have lists.
 fn are_all_listed(footer: &ParquetMetaData) -> bool {
+    let (key, value) = ALL_LISTED;
     let said = footer.file_metadata().key_value_metadata();
-    said.is_some_and(|said| said.iter().any(|one| one.key == ALL_LISTED))
+    let is_it = |one: &KeyValue| (one.key.as_str(), one.value.as_deref()) == (key, Some(value));
+    said.is_some_and(|said| said.iter().any(is_it))
 }
 
 /// Where a row group's filter lies, if it is worth reading.

@@ -27,10 +27,10 @@ use parquet::schema::types::SchemaDescriptor;
 
 use crate::schema::{INDICATORS, fresh_schema, schema};
 
-/// What a file says, as a key without a value, of which every row has a list of what it
+/// The key and the value that a file's footer has of which every row has a list of what it
 /// names (`indicators`): whoever looks for rows without one need not read the lists. Files
-/// of earlier releases do not say it.
-pub const ALL_LISTED: &str = "orgtrail.all_listed";
+/// of earlier releases do not say it. (Spark reads no file with a key that has no value.)
+pub const ALL_LISTED: (&str, &str) = ("orgtrail.all_listed", "true");
 
 /// So many rows are held back until the file's settings are chosen.
 const HELD_ROWS_MAX: usize = 4_096;
@@ -165,8 +165,8 @@ impl FileWriter {
             Stage::Held(held, _) => (self.start(&held, true)?, true),
         };
         if self.all_listed {
-            let all = KeyValue::new(ALL_LISTED.to_owned(), None);
-            writer.append_key_value_metadata(all);
+            let (key, value) = ALL_LISTED;
+            writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value.to_owned()));
         }
         let bytes = if is_small { ended_small(writer)? } else { writer.into_inner()? };
         Ok(Encoded { bytes: bytes.into(), rows: self.rows as u64, eventtime: self.eventtime })
