@@ -96,8 +96,8 @@ def fill(sample, directory, events):
 class Answers:
     """What each way of asking took and found."""
 
-    def __init__(self, store, values, rounds):
-        self.store, self.values, self.rounds = store, values, rounds
+    def __init__(self, store, values, rounds, memory_mib):
+        self.store, self.values, self.rounds, self.memory_mib = store, values, rounds, memory_mib
         self.ways, self.seconds, self.found, self.read = [], {}, {}, {}
 
     def ask(self, ways):
@@ -108,7 +108,9 @@ class Answers:
                 for name, template in QUESTIONS:
                     if ways[way] is None:
                         sql = template.format(events="events", text="json_extract_scalar", **self.values)
-                        took, rows, self.read[name, way] = by_orgtrail(self.store, name, sql, self.values)
+                        took, rows, self.read[name, way] = by_orgtrail(
+                            self.store, name, sql, self.values, self.memory_mib
+                        )
                     else:
                         sql = template.format(events=ways[way], text="json_extract_string", **self.values)
                         took, rows, _ = by_duckdb(sql)
@@ -159,7 +161,9 @@ def main():
     settled = {way: table for way, table in zip(WAYS[:2], sources) if way in asked}
     copied = {way: table for way, table in zip(WAYS[2:], copies) if way in asked}
     store.take_in(sample, arguments.parts)
-    answers = Answers(store.path, values_of(store.path), arguments.rounds)
+    # A question takes some kilobytes for each file that it opens.
+    memory_mib = 1024 + counts[0] * counts[1] * counts[2] * 8 // 1024
+    answers = Answers(store.path, values_of(store.path, memory_mib), arguments.rounds, memory_mib)
     print(f"looked for: {answers.values}", file=sys.stderr)
     answers.ask(settled)
     store.compact()

@@ -65,14 +65,14 @@ def fill(sample, directory):
     return house.store
 
 
-def by_orgtrail(store, name, sql, values):
+def by_orgtrail(store, name, sql, values, memory_mib=1024):
     if name == "who touched one resource":
         command = ["who", values["resource"], "--limit", "0", "--fields", "eventtime,eventname"]
     else:
         command = ["query", sql, "--limit", "0"]
     begun = time.monotonic()
     done = subprocess.run(
-        [program("orgtrail"), *command, "--store", store, "-o", "ndjson"],
+        [program("orgtrail"), *command, "--memory-mib", str(memory_mib), "--store", store, "-o", "ndjson"],
         check=True, capture_output=True, text=True,
     )
     seconds = time.monotonic() - begun
@@ -118,11 +118,11 @@ def struct(told):
     return re.sub(r"'(\w+)': '((?:[^']|'')*)'", r'"\1" \2', told)
 
 
-def values_of(store):
+def values_of(store, memory_mib=1024):
     """What is looked for: of each kind something that is seldom."""
     def ask(sql):
         done = subprocess.run(
-            [program("orgtrail"), "query", sql, "--store", store, "-o", "csv"],
+            [program("orgtrail"), "query", sql, "--memory-mib", str(memory_mib), "--store", store, "-o", "csv"],
             check=True, capture_output=True, text=True,
         )
         return done.stdout.splitlines()[1].split(",")
