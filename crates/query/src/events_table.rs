@@ -134,7 +134,7 @@ impl EventsTable {
         };
         let mut source = ParquetSource::new(table)
             .with_parquet_file_reader_factory(Arc::new(readers))
-            // Of an index all columns are wanted at once: in one request.
+            // Of an index both columns are wanted at once: in one request.
             .with_pushdown_filters(ruling_out.condition.is_none())
             .with_reorder_filters(true)
             .with_enable_page_index(true)

@@ -25,7 +25,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::path::Path;
-use store::Store;
+use store::{Store, Tail};
 
 use crate::kept::Kept;
 use crate::lists::Lists;
@@ -48,23 +48,6 @@ const WHOLE_BYTES_MAX: u64 = 128 << 10;
 struct Open {
     footer: Arc<ParquetMetaData>,
     tail: Tail,
-}
-
-/// The last bytes of a file.
-#[derive(Clone, Debug, Default)]
-struct Tail {
-    /// Where in the file they begin.
-    from: u64,
-    bytes: Bytes,
-}
-
-impl Tail {
-    /// A part of the file, if it is among them.
-    fn part(&self, range: &Range<u64>) -> Option<Bytes> {
-        let at = |position: u64| usize::try_from(position.checked_sub(self.from)?).ok();
-        let (from, to) = (at(range.start)?, at(range.end)?);
-        (from <= to && to <= self.bytes.len()).then(|| self.bytes.slice(from..to))
-    }
 }
 
 /// What has been opened so far.
@@ -175,10 +158,10 @@ impl Reader {
         let is_small = self.file_bytes <= WHOLE_BYTES_MAX;
         let from = if is_small { 0 } else { self.file_bytes - TAIL_BYTES };
         let bytes = self.get_bytes(from..self.file_bytes).await?;
-        self.tail = Tail { from, bytes };
+        self.tail = Tail::new(from, bytes);
         let policy =
             options.map_or(PageIndexPolicy::Optional, ArrowReaderOptions::column_index_policy);
-        let (file_bytes, hint) = (self.file_bytes, self.tail.bytes.len());
+        let (file_bytes, hint) = (self.file_bytes, self.tail.len());
         let footer = ParquetMetaDataReader::new()
             .with_page_index_policy(policy)
             .with_prefetch_hint(Some(hint))

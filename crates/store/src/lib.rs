@@ -17,7 +17,7 @@
 //! Layout, from the outside in: `location` reads the URL, `open` builds the
 //! store (`local`, `memory`, `s3` with `credentials`, `cloud` for the rest),
 //! `store` is the handle with its operations, `reads` counts what they read and `error`
-//! says how they end,
+//! says how they end, `tail` keeps what was read to open an object,
 //! `again` is what it does while there is no answer, `probe` is the test at start.
 //!
 //! # Why our own local store
@@ -41,9 +41,11 @@ mod probe;
 mod reads;
 mod s3;
 mod store;
+mod tail;
 
 pub use error::{CreateError, OpenError, StoreError};
 pub use local::LocalStore;
 pub use probe::ProbeError;
 pub use reads::Reads;
 pub use store::Store;
+pub use tail::Tail;

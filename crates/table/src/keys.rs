@@ -147,12 +147,6 @@ pub(crate) struct Entry {
     pub(crate) place: Place,
 }
 
-/// The newest runs that are sorted by account.
-pub(crate) fn by_account(runs: &[KeyRun]) -> &[KeyRun] {
-    let older = runs.iter().rposition(|run| run.accounts == 0).map_or(0, |last| last + 1);
-    runs.get(older..).unwrap_or_default()
-}
-
 /// How many of a date's newest runs to merge with `added` new entries, and their entries.
 pub(crate) fn runs_to_merge(runs: &[KeyRun], added: u64, merged_so_far: u64) -> (usize, u64) {
     // Lengths of one class differ by less than RUNS_MERGED times.
@@ -178,6 +172,16 @@ pub(crate) fn runs_to_merge(runs: &[KeyRun], added: u64, merged_so_far: u64) -> 
             return (count, merged);
         }
     }
+}
+
+/// The same, of runs that are sorted by account: those of an earlier release stay.
+pub(crate) fn runs_to_merge_by_account(
+    runs: &[KeyRun],
+    added: u64,
+    merged_so_far: u64,
+) -> (usize, u64) {
+    let older = runs.iter().rposition(|run| run.accounts == 0).map_or(0, |last| last + 1);
+    runs_to_merge(runs.get(older..).unwrap_or_default(), added, merged_so_far)
 }
 
 /// As the first rules of duplicates had it: whoever finishes a pass by these must put the

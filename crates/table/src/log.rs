@@ -27,8 +27,9 @@
 //!   "losses":[{"account":"111122223333","from":"…","to":"…","units":3,"kind":"gap"}]}}}
 //! ```
 //!
-//! So are the rules by which duplicates are told, `"duplicates":"all_marked"`; without
-//! that member they are the first, by which no earlier rows are named.
+//! So are the rules by which duplicates are told and their keys are sorted,
+//! `"duplicates":"keys_by_account"` (an earlier release's: `"all_marked"`); without that member
+//! they are the first, by which no earlier rows are named.
 //!
 //! A release that does not know a member of an intent refuses it.
 //!
@@ -40,8 +41,8 @@
 //!   "fresh_partitions":14,"regions":{"111122223333":["eu-west-1"]},
 //!   "quarantine":{"path":"trail/default/quarantine/….ndjson.zst","bytes":310,"sha256":"…","lines":1,
 //!                 "reasons":{"not_an_event":1}},
-//!   "keys":{"path":"trail/default/table/keys/….keys","bytes":14400,"sha256":"…",
-//!           "dates":{"2026-11-20":{"from":0,"entries":899,"replaces":1}}}}}
+//!   "keys":{"path":"trail/default/table/keys/….keys","bytes":14416,"sha256":"…",
+//!           "dates":{"2026-11-20":{"from":1,"entries":899,"accounts":1,"replaces":1}}}}}
 //!
 //! {"settle_intent":{"inputs":["trail/default/fresh/….parquet"],"row_format":1,
 //!                   "file_rows_max":262144,"reason":"age"}}

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use object_store::path::Path;
 use parquet::errors::ParquetError;
-use store::Store;
+use store::{Store, Tail};
 
 use crate::decode::{FOOTER_GUESS_BYTES, Footer};
 use crate::error::TableError;
@@ -25,9 +25,7 @@ const FILES_AHEAD: usize = 8;
 pub(crate) struct OpenFile {
     pub(crate) footer: Footer,
     path: Path,
-    /// Where in the file the last bytes begin.
-    tail_from: u64,
-    tail: Bytes,
+    tail: Tail,
 }
 
 impl OpenFile {
@@ -39,7 +37,9 @@ impl OpenFile {
             let tail_from = bytes - tail_bytes;
             let tail = read_range(store, &at, tail_from..bytes).await?;
             match Footer::parse(tail.clone(), bytes) {
-                Ok(footer) => return Ok(Self { footer, path: at, tail_from, tail }),
+                Ok(footer) => {
+                    return Ok(Self { footer, path: at, tail: Tail::new(tail_from, tail) });
+                }
                 Err(ParquetError::NeedMoreData(needed))
                     if needed as u64 > tail_bytes && needed as u64 <= bytes =>
                 {
@@ -55,12 +55,8 @@ impl OpenFile {
 
     /// A part of the file.
     pub(crate) async fn read(&self, store: &Store, range: Range<u64>) -> Result<Bytes, TableError> {
-        let at = |position: u64| usize::try_from(position.checked_sub(self.tail_from)?).ok();
-        if let (Some(from), Some(to)) = (at(range.start), at(range.end))
-            && from <= to
-            && to <= self.tail.len()
-        {
-            return Ok(self.tail.slice(from..to));
+        if let Some(part) = self.tail.part(&range) {
+            return Ok(part);
         }
         read_range(store, &self.path, range).await
     }

@@ -26,11 +26,10 @@ use crate::error::TableError;
 use crate::files::{PUTS_IN_FLIGHT, PassFiles, encode_pass, put, put_file};
 use crate::gather::{Gathered, pin};
 use crate::keys::{
-    KeyFile, KeyOrder, NewKeys, by_account, read_run, runs_to_merge, runs_to_merge_at_first,
+    KeyFile, KeyOrder, NewKeys, read_run, runs_to_merge, runs_to_merge_at_first,
+    runs_to_merge_by_account,
 };
-use crate::log::{
-    Body, Counts, DataFile, KeysAdded, PassCommit, PassIntent, QuarantineFile, RunAdded,
-};
+use crate::log::{Body, Counts, DataFile, KeysAdded, PassCommit, PassIntent, QuarantineFile};
 use crate::marks::{MARKS_MAX, Marks};
 use crate::partition::Partition;
 use crate::quarantine::Quarantined;
@@ -384,21 +383,17 @@ impl Table {
             return Ok(None);
         }
         // Whoever finishes the pass must make the same object.
-        let order = match rules {
-            DuplicateRules::LaterMarked | DuplicateRules::AllMarked => KeyOrder::Key,
-            DuplicateRules::KeysByAccount => KeyOrder::Account,
-        };
-        let to_merge = match rules {
-            DuplicateRules::LaterMarked => runs_to_merge_at_first,
-            DuplicateRules::AllMarked | DuplicateRules::KeysByAccount => runs_to_merge,
+        let (order, to_merge): (_, fn(&[KeyRun], u64, u64) -> _) = match rules {
+            DuplicateRules::LaterMarked => (KeyOrder::Key, runs_to_merge_at_first),
+            DuplicateRules::AllMarked => (KeyOrder::Key, runs_to_merge),
+            DuplicateRules::KeysByAccount => (KeyOrder::Account, runs_to_merge_by_account),
         };
         let mut file = KeyFile::new(order);
         let mut runs = Vec::with_capacity(new.len());
         let mut merged_so_far = 0;
         for (date, entries) in new {
             let known = self.state.keys.get(&date).map_or(&[][..], Vec::as_slice);
-            let alike = if order == KeyOrder::Key { known } else { by_account(known) };
-            let (replaces, merged) = to_merge(alike, entries.len() as u64, merged_so_far);
+            let (replaces, merged) = to_merge(known, entries.len() as u64, merged_so_far);
             merged_so_far += merged;
             let mut old = Vec::with_capacity(replaces);
             for run in known.iter().rev().take(replaces) {
@@ -422,9 +417,7 @@ impl Table {
         }
         for (date, entries, added) in &runs {
             let known = self.state.keys.get(date).map_or(&[][..], Vec::as_slice);
-            let RunAdded { from, entries: count, accounts, replaces: _ } = *added;
-            let run = KeyRun { path: path.clone(), from, entries: count, accounts };
-            self.key_cache.add(*date, known, &run, &bytes, entries);
+            self.key_cache.add(*date, known, &added.run_in(&path), &bytes, entries);
         }
         let dates = runs.into_iter().map(|(date, _, added)| (date, added)).collect();
         Ok(Some(KeysAdded { path, bytes: bytes.len() as u64, sha256, dates }))

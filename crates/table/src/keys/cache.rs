@@ -69,7 +69,8 @@ impl KeyCache {
                 continue;
             }
             let index = self.index(store, run).await?;
-            let own = |account: &AccountId| Some((run, Some(*account), index.find(*account)?));
+            let own =
+                |account: &AccountId| Some((run, Some(*account), index.find(account.number())?));
             parts.extend(accounts.iter().filter_map(own));
         }
         if parts.is_empty() {

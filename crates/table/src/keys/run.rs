@@ -52,18 +52,18 @@ impl Index {
         Self { bytes, entries: run.entries }
     }
 
-    /// The entries of an account, if there are any.
-    pub(super) fn find(&self, account: AccountId) -> Option<Range<u64>> {
+    /// The entries of the account of this number, if there are any.
+    pub(super) fn find(&self, account: u64) -> Option<Range<u64>> {
         let accounts = self.bytes.len() / ENTRY_BYTES;
         let (mut low, mut high) = (0, accounts);
         while low < high {
             let middle = low.midpoint(high);
             match self.at(middle) {
-                Some((other, _)) if other < account.number() => low = middle + 1,
+                Some((other, _)) if other < account => low = middle + 1,
                 _ => high = middle,
             }
         }
-        let (_, from) = self.at(low).filter(|(found, _)| *found == account.number())?;
+        let (_, from) = self.at(low).filter(|(found, _)| *found == account)?;
         let to = self.at(low + 1).map_or(self.entries, |(_, from)| from);
         (from < to && to <= self.entries).then_some(from..to)
     }
@@ -86,10 +86,10 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The entries of the account of this number.
     fn of(&self, account: u64) -> &[u8] {
         let at = |entries: u64| usize::try_from(entries).ok()?.checked_mul(ENTRY_BYTES);
-        let number = AccountId::from_bytes(format!("{account:012}").as_bytes());
-        let range = number.and_then(|number| self.index.find(number));
+        let range = self.index.find(account);
         let range = range.and_then(|range| Some(at(range.start)?..at(range.end)?));
         range.and_then(|range| self.entries.get(range)).unwrap_or_default()
     }

@@ -44,11 +44,6 @@ fn plain(of: &[NewKey]) -> Vec<Entry> {
     all
 }
 
-fn run_of(path: &str, added: RunAdded) -> KeyRun {
-    let RunAdded { from, entries, accounts, replaces: _ } = added;
-    KeyRun { path: path.to_owned(), from, entries, accounts }
-}
-
 #[test]
 fn a_place_keeps_record_and_row_and_has_bounds() {
     let place = Place::new((1 << 36) - 1, (1 << 28) - 1).expect("in bounds");
@@ -77,7 +72,7 @@ async fn merging_keeps_every_entry_of_each_account_in_order() {
         store.create(&Path::from(path.as_str()), file.bytes.into()).await.expect("create");
         let mut old = Vec::new();
         for added in added {
-            old.push(read_run(&store, &run_of(&path, added)).await.expect("a run"));
+            old.push(read_run(&store, &added.run_in(&path)).await.expect("a run"));
         }
         let new = entries(4, 33);
         let mut all: Vec<NewKey> = runs.concat();
@@ -92,7 +87,7 @@ async fn merging_keeps_every_entry_of_each_account_in_order() {
             KeyOrder::Account => all.sort_unstable(),
         }
         let all: Vec<Entry> = all.iter().map(|new| new.entry).collect();
-        let run = read_run(&store, &run_of(&path, merged)).await.expect("a run");
+        let run = read_run(&store, &merged.run_in(&path)).await.expect("a run");
         assert_eq!(entries_of(&run.entries).collect::<Vec<_>>(), all, "{order:?}");
     }
 }
@@ -134,10 +129,13 @@ fn what_is_merged_stays_within_its_bounds() {
 #[test]
 fn runs_of_an_earlier_release_are_not_merged_with_others() {
     let run = |accounts| KeyRun { path: String::new(), from: 9, entries: 700, accounts };
-    let runs = [run(1), run(0), run(2), run(3)];
-    assert_eq!(by_account(&runs), &runs[2..]);
-    assert_eq!(by_account(&runs[..2]), &[]);
-    assert_eq!(by_account(&runs[2..]), &runs[2..]);
+    let old: Vec<KeyRun> = (0..20).map(|_| run(0)).collect();
+    assert_eq!(runs_to_merge_by_account(&old, 700, 0), (0, 0));
+    let new: Vec<KeyRun> = (0..20).map(|_| run(1)).collect();
+    let all = runs_to_merge_by_account(&new, 700, 0);
+    assert_eq!(all, runs_to_merge(&new, 700, 0));
+    let upgraded: Vec<KeyRun> = old.into_iter().chain(new).collect();
+    assert_eq!(runs_to_merge_by_account(&upgraded, 700, 0), all);
 }
 
 #[tokio::test]
@@ -155,7 +153,7 @@ async fn every_entry_is_found_and_nothing_else_however_small_the_cache() {
         let added = file.add(&[], &all, 0);
         let path = format!("keys/{order:?}.keys");
         store.create(&Path::from(path.as_str()), file.bytes.into()).await.expect("create");
-        let run = run_of(&path, added);
+        let run = added.run_in(&path);
         for bytes_max in [1 << 20, 70_000] {
             let mut cache = KeyCache::with_bytes(bytes_max);
             let mut found = Vec::new();
@@ -196,7 +194,7 @@ async fn of_a_day_with_many_accounts_little_is_read_for_one_of_them() {
     let added = file.add(&[], &all, 0);
     let bytes = file.bytes.len() as u64;
     store.create(&Path::from("keys/1.keys"), file.bytes.into()).await.expect("create");
-    let run = run_of("keys/1.keys", added);
+    let run = added.run_in("keys/1.keys");
     let mut own: Vec<NewKey> = of(accounts[200]).collect();
     own.sort_unstable_by_key(|new| new.entry);
     let mut found = Vec::new();
@@ -220,15 +218,15 @@ async fn runs_of_others_are_found_whatever_a_filter_was_made_of() {
         let added = entries(number, 500);
         // The first ones are of an earlier release.
         let order = if number < 11 { KeyOrder::Key } else { KeyOrder::Account };
-        let alike = if number < 11 { &runs[..] } else { by_account(&runs) };
-        let (replaces, _) = runs_to_merge(alike, added.len() as u64, 0);
+        let to_merge = if number < 11 { runs_to_merge } else { runs_to_merge_by_account };
+        let (replaces, _) = to_merge(&runs, added.len() as u64, 0);
         let mut old = Vec::new();
         for run in runs.iter().rev().take(replaces) {
             old.push(read_run(&store, run).await.expect("read"));
         }
         let mut file = KeyFile::new(order);
         let path = format!("keys/{number}.keys");
-        let run = run_of(&path, file.add(&old, &added, replaces));
+        let run = file.add(&old, &added, replaces).run_in(&path);
         store.create(&Path::from(path), file.bytes.clone().into()).await.expect("create");
         // Every third pass is another process's.
         if number % 3 != 2 {

@@ -12,7 +12,7 @@ use crate::completeness::Learned;
 use crate::duplicates::DuplicateRules;
 use crate::marks::Marks;
 use crate::partition::Regions;
-use crate::state::is_zero;
+use crate::state::{KeyRun, is_zero};
 
 /// What a pass will do, whoever does it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +140,14 @@ pub(crate) struct RunAdded {
     pub(crate) accounts: u64,
     /// How many of the date's newest runs it takes the place of.
     pub(crate) replaces: usize,
+}
+
+impl RunAdded {
+    /// The run, in the object at `path`.
+    pub(crate) fn run_in(&self, path: &str) -> KeyRun {
+        let Self { from, entries, accounts, replaces: _ } = *self;
+        KeyRun { path: path.to_owned(), from, entries, accounts }
+    }
 }
 
 /// What became of the units of a range of the journal.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{FreshFile, KeyRun, Open, TableState, Work};
-use crate::log::{KeysAdded, PassCommit, PassIntent, RunAdded};
+use super::{FreshFile, Open, TableState, Work};
+use crate::log::{KeysAdded, PassCommit, PassIntent};
 
 impl TableState {
     pub(super) fn begin_pass(
@@ -71,11 +71,10 @@ impl TableState {
                 return Err(format!("it replaces {} runs of keys of {date}", run.replaces));
             };
             replaced.extend(runs.drain(kept..).map(|run| run.path));
-            let RunAdded { from, entries, accounts, replaces: _ } = *run;
-            if accounts > from {
+            if run.accounts > run.from {
                 return Err(format!("the index of its keys of {date} begins before its object"));
             }
-            runs.push(KeyRun { path: added.path.clone(), from, entries, accounts });
+            runs.push(run.run_in(&added.path));
         }
         if !replaced.is_empty() {
             for run in self.keys.values().flatten() {
