@@ -25,6 +25,7 @@ use datafusion::scalar::ScalarValue;
 use table::DataFile;
 use table::schema::{PARTITION_KEYS, fresh_schema, schema};
 
+use crate::ahead::Ahead;
 use crate::copies::with_copies;
 use crate::error::QueryError;
 use crate::lists::Lists;
@@ -127,8 +128,11 @@ impl EventsTable {
         projection: Option<Vec<usize>>,
         ruling_out: RulingOut,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let store = self.view.store.clone();
+        let told = files.iter().map(|file| (file.path().clone(), file.object_meta.size));
         let readers = Readers {
-            store: self.view.store.clone(),
+            ahead: Arc::new(Ahead::new(store.clone(), told)),
+            store,
             opened: Arc::clone(&self.view.opened),
             lists: ruling_out.lists,
         };

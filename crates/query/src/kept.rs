@@ -31,6 +31,12 @@ impl<K: PartialEq + Clone, T: Clone> Kept<K, T> {
         self.cell(key).get_or_try_init(|| make).await.cloned()
     }
 
+    /// What was made of `key`, if that is still kept.
+    pub(crate) fn get(&self, key: &K) -> Option<T> {
+        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.iter().find(|(kept, _)| kept == key)?.1.get().cloned()
+    }
+
     fn cell(&self, key: &K) -> Arc<OnceCell<T>> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, cell)) = cells.iter().find(|(kept, _)| kept == key) {
@@ -67,6 +73,7 @@ mod tests {
         assert_eq!(tokio::join!(ask(1), ask(1), ask(2)), (Ok(2), Ok(2), Ok(4)));
         made.lock().expect("a lock").sort_unstable();
         assert_eq!(*made.lock().expect("a lock"), [1, 2]);
+        assert_eq!((kept.get(&1), kept.get(&3)), (Some(2), None));
         assert_eq!((ask(3).await, ask(4).await, ask(1).await), (Ok(6), Ok(8), Ok(2)));
         assert_eq!(*made.lock().expect("a lock"), [1, 2, 3, 4, 1]);
     }

@@ -30,6 +30,7 @@
 //! Filters hold text that an attacker may have chosen. They become expressions
 //! with literals; the SQL parser never sees them.
 
+mod ahead;
 mod answer;
 mod as_sql;
 mod comparison;

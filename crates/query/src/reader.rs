@@ -1,12 +1,13 @@
 //! Reads data files for DataFusion, and remembers what was opened.
 //!
 //! A file's last bytes hold its footer, and of a small file are all of it: they are kept
-//! beside the footer, and nothing of them is asked for again.
+//! beside the footer, and nothing of them is asked for again. Those of the next files are
+//! [asked for before](Ahead).
 //!
 //! A damaged page shows itself in the decoder, which does not know the file's
 //! name. With the list of opened files the engine can find and name it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,7 @@ use futures::future::BoxFuture;
 use object_store::path::Path;
 use store::{Store, Tail};
 
+use crate::ahead::Ahead;
 use crate::kept::Kept;
 use crate::lists::Lists;
 
@@ -43,6 +45,12 @@ const TAIL_BYTES: u64 = 64 << 10;
 /// A file of so many bytes at most is read whole: sooner than in two requests.
 const WHOLE_BYTES_MAX: u64 = 128 << 10;
 
+/// The part of a file that is read first, which holds its footer: its end.
+pub(crate) fn end_of(file_bytes: u64) -> Range<u64> {
+    let from = if file_bytes <= WHOLE_BYTES_MAX { 0 } else { file_bytes - TAIL_BYTES };
+    from..file_bytes
+}
+
 /// What was read of a file when it was opened.
 #[derive(Clone, Debug)]
 struct Open {
@@ -53,7 +61,7 @@ struct Open {
 /// What has been opened so far.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    paths: Mutex<Vec<String>>,
+    paths: Mutex<VecDeque<String>>,
     kept: Kept<Path, Open>,
     without_lists: Mutex<BTreeSet<String>>,
 }
@@ -68,7 +76,8 @@ impl Default for Opened {
 impl Opened {
     /// The files opened so far, the newest last.
     pub(crate) fn paths(&self) -> Vec<String> {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.iter().cloned().collect()
     }
 
     /// How many files do not list what their rows name, and were asked for it.
@@ -83,13 +92,13 @@ impl Opened {
 
     fn open(&self, path: &str) {
         let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
-        if paths.last().is_some_and(|last| last == path) {
+        if paths.back().is_some_and(|last| last == path) {
             return;
         }
         if paths.len() == OPENED_MAX {
-            paths.remove(0);
+            paths.pop_front();
         }
-        paths.push(path.to_owned());
+        paths.push_back(path.to_owned());
     }
 }
 
@@ -98,6 +107,8 @@ impl Opened {
 pub(crate) struct Readers {
     pub(crate) store: Store,
     pub(crate) opened: Arc<Opened>,
+    /// The files of the scan.
+    pub(crate) ahead: Arc<Ahead>,
     /// What rules out row groups.
     pub(crate) lists: Arc<Lists>,
 }
@@ -111,12 +122,15 @@ impl ParquetFileReaderFactory for Readers {
         _metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         self.opened.open(file.path().as_ref());
+        // Whoever has read a file's Bloom filters goes on with another reader of it.
+        let open = self.opened.kept.get(file.path());
         Ok(Box::new(Reader {
             store: self.store.clone(),
             path: file.path().clone(),
             file_bytes: file.object_meta.size,
-            tail: Tail::default(),
+            tail: open.map(|open| open.tail).unwrap_or_default(),
             opened: Arc::clone(&self.opened),
+            ahead: Arc::clone(&self.ahead),
             lists: Arc::clone(&self.lists),
         }))
     }
@@ -128,6 +142,7 @@ struct Reader {
     file_bytes: u64,
     tail: Tail,
     opened: Arc<Opened>,
+    ahead: Arc<Ahead>,
     lists: Arc<Lists>,
 }
 
@@ -146,7 +161,7 @@ impl Reader {
             |(part, range): (&Option<Bytes>, &Range<u64>)| part.is_none().then(|| range.clone());
         let left: Vec<Range<u64>> = parts.iter().zip(ranges).filter_map(is_left).collect();
         let read = self.store.get_ranges(&self.path, &left).await;
-        let mut read = read.map_err(|error| ParquetError::External(Box::new(error)))?.into_iter();
+        let mut read = read.map_err(external)?.into_iter();
         for part in parts.iter_mut().filter(|part| part.is_none()) {
             *part = read.next();
         }
@@ -155,10 +170,12 @@ impl Reader {
 
     /// Reads the file's end, and in it the footer.
     async fn open(&mut self, options: Option<&ArrowReaderOptions>) -> ParquetResult<Open> {
-        let is_small = self.file_bytes <= WHOLE_BYTES_MAX;
-        let from = if is_small { 0 } else { self.file_bytes - TAIL_BYTES };
-        let bytes = self.get_bytes(from..self.file_bytes).await?;
-        self.tail = Tail::new(from, bytes);
+        let end = end_of(self.file_bytes);
+        let bytes = match self.ahead.opens(&self.path) {
+            Some(asked) => asked.join().await.map_err(external)?.map_err(external)?,
+            None => self.get_bytes(end.clone()).await?,
+        };
+        self.tail = Tail::new(end.start, bytes);
         let policy =
             options.map_or(PageIndexPolicy::Optional, ArrowReaderOptions::column_index_policy);
         let (file_bytes, hint) = (self.file_bytes, self.tail.len());
@@ -169,6 +186,10 @@ impl Reader {
             .await?;
         Ok(Open { footer: Arc::new(footer), tail: self.tail.clone() })
     }
+}
+
+fn external(error: impl std::error::Error + Send + Sync + 'static) -> ParquetError {
+    ParquetError::External(Box::new(error))
 }
 
 impl AsyncFileReader for Reader {

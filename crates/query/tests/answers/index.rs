@@ -384,6 +384,26 @@ async fn row_groups_whose_bloom_filter_does_not_know_a_name_are_not_read() {
     assert!(spared * 2 < bytes, "{spared} of {bytes} bytes");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_file_is_read_once_whatever_a_condition_asks_of_it() {
+    let mut world = World::new().await;
+    world.write_sample(0, 2_000).await;
+    world.pass().await;
+    settle(&mut world).await;
+    let (all, plain) = count(&world, "eventname <> ''").await;
+    assert_eq!(all, 2_000);
+    // Of the name a Bloom filter is asked, and the rest is decided row by row.
+    let condition = "eventname = 'AssumeRole' AND useridentity.accountid <> recipientaccountid";
+    let (found, coverage) = count(&world, condition).await;
+    assert!(found > 0);
+    assert!(coverage.files > 5, "{coverage:?}");
+    assert_eq!(
+        (coverage.requests, coverage.read_bytes),
+        (plain.requests, plain.read_bytes),
+        "{coverage:?} {plain:?}"
+    );
+}
+
 /// A file says so if all its rows have lists; then it is not read again for rows without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_looked_for_by_name_reads_lists_once_and_finds_rows_without_one() {

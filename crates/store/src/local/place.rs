@@ -219,7 +219,8 @@ impl Placer {
         })
     }
 
-    fn check_health(&self) -> Result<(), PlaceError> {
+    /// Whether what is durable is known: see [`LocalStore`](super::LocalStore).
+    pub(super) fn check_health(&self) -> Result<(), PlaceError> {
         if self.poisoned.load(Ordering::Acquire) { Err(PlaceError::Poisoned) } else { Ok(()) }
     }
 
