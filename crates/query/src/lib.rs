@@ -15,7 +15,7 @@
 //! - `view`: one snapshot of the table and one range of the journal
 //! - `tail`: the journal's lines as rows
 //! - `events_table`: what DataFusion sees; `pruning` chooses files, `reader`
-//!   reads them and remembers which were opened
+//!   reads them and remembers which were opened, `ahead` asks for those that come next
 //! - `terms` finds what a condition asks for by name, `lookup` leaves out the
 //!   files that an index says do not name it, `lists` the row groups of which
 //!   their file says so

@@ -195,6 +195,12 @@ async fn ranges_listings_and_deletions_say_what_is_there() {
         }
         assert_eq!(store.get_range(&one, 2..5).await.expect("range"), "234");
         assert!(store.get_range(&Path::from("log/9"), 2..5).await.is_err());
+        let far = 1 << 60;
+        assert_eq!(store.get_range(&one, 7..far).await.expect("range"), "789", "what there is");
+        for range in [far..far + 1, Range { start: 5, end: 2 }] {
+            let absent = store.get_range(&one, range.clone()).await;
+            assert!(absent.is_err(), "{range:?}: {absent:?}");
+        }
         let requests = store.reads().requests();
         let parts = store.get_ranges(&one, &[8..10, 0..3]).await.expect("ranges");
         assert_eq!(parts, ["89", "012"]);
